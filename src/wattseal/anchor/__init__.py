@@ -1,0 +1,1 @@
+"""Evidence that a checkpoint existed by some time."""

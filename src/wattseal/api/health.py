@@ -1,0 +1,157 @@
+"""Whether the site works, and if not, what is wrong; and its counters."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from shutil import disk_usage
+from time import time
+from typing import Final, Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict
+
+from wattseal import __version__
+from wattseal.api.answer import answer, described
+from wattseal.api.metrics import CONTENT_TYPE
+from wattseal.api.services import Here, Services
+from wattseal.core.units import rfc3339
+from wattseal.log.port import Read
+
+router = APIRouter(tags=["health"])
+
+_LOW_DISK_BYTES: Final = 500_000_000
+
+
+class HealthView(BaseModel):
+    """How the site is."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "example": {
+                "status": "ok",
+                "problems": [],
+                "demo": False,
+                "version": "0.1.0",
+                "origin": "localhost/wattseal",
+                "time": "2026-01-31T12:06:30Z",
+                "entries": 1261,
+                "in_checkpoint": 1261,
+                "batches": 4,
+                "last_batch_at": "2026-01-31T12:06:00Z",
+                "chain": "simulated",
+                "anchored_batch": 3,
+            }
+        },
+    )
+
+    status: Literal["ok", "degraded", "halted"]
+    """degraded: it works, and somebody should look. halted: nothing is written or signed any more (HTTP status 503)."""
+    problems: list[str]
+    """What is wrong, in plain words."""
+    demo: bool
+    version: str
+    origin: str
+    time: str
+    """This machine's clock."""
+    entries: int
+    in_checkpoint: int
+    batches: int
+    last_batch_at: str | None
+    chain: str | None
+    anchored_batch: int | None
+    """The newest batch that a block holds."""
+
+
+def health(here: Services, read: Read, now: int) -> HealthView:
+    """How the site is, as of one committed state."""
+    last = next(iter(read.batches(limit=1, newest_first=True)), None)
+    anchors = [] if here.attestor is None else here.attestor.rows()
+    in_block = [row.batch for row in anchors if row.state in {"in_block", "final"}]
+    size = read.size()
+    covered = 0 if last is None or last.checkpoint is None else last.last_idx + 1
+    problems = []
+    if last is not None and size > covered and now - last.closed_s > 3 * here.settings.batch_max_s + 10:
+        problems.append(
+            f"{size - covered} entries wait for a checkpoint, and the last one is of {rfc3339(last.closed_s)}."
+        )
+    if here.sequencer.clock_behind_s > 300:
+        problems.append(
+            "The last batch was closed at a time that this machine's clock has not reached: look at the clock."
+        )
+    stale = [row for row in anchors if row.state == "planned" and now - row.created_s > 600]
+    if stale:
+        problems.append(
+            f"{len(stale)} anchors could not be given to the {stale[0].chain} chain for ten minutes or more."
+        )
+    if disk_usage(here.settings.folder).free < _LOW_DISK_BYTES:
+        problems.append("Less than 500 MB are free on the data directory's disk.")
+    halted = here.sequencer.halted is not None
+    if halted:
+        problems.insert(0, "The log has stopped writing. The server's log says why; see docs/operate/recovery.md.")
+    return HealthView(
+        status="halted" if halted else "degraded" if problems else "ok",
+        problems=problems,
+        demo=here.settings.demo,
+        version=__version__,
+        origin=here.settings.origin,
+        time=rfc3339(now),
+        entries=size,
+        in_checkpoint=covered,
+        batches=0 if last is None else last.number + 1,
+        last_batch_at=None if last is None else rfc3339(last.closed_s),
+        chain=None if here.attestor is None else here.attestor.chain,
+        anchored_batch=max(in_block, default=None),
+    )
+
+
+@router.get(
+    "/health",
+    summary="Is everything well?",
+    response_model=HealthView,
+    responses=described(None, "It works.") | {503: {"description": "The log has halted.", "model": HealthView}},
+)
+def get_health(here: Here) -> Response:
+    """What a monitor asks, and what a person reads first when something is odd."""
+    with here.store.read() as read:
+        view = health(here, read, int(time()))
+    status = HTTPStatus.SERVICE_UNAVAILABLE if view.status == "halted" else HTTPStatus.OK
+    return answer(view.model_dump(), status)
+
+
+@router.get(
+    "/metrics",
+    summary="Counters for Prometheus",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The exposition format.",
+            "content": {"text/plain": {"example": "wattseal_entries 1261\n"}},
+        }
+    },
+)
+def get_metrics(here: Here) -> Response:
+    """How much of what, since the start."""
+    return Response(here.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def gauges(here: Services) -> dict[str, tuple[str, float]]:
+    """What the counters cannot tell: name -> (what it is, its value now)."""
+    with here.store.read() as read:
+        entries = read.size()
+        last = next(iter(read.batches(limit=1, newest_first=True)), None)
+    registry = here.ingest.registry
+    return {
+        "entries": ("Entries in the log", entries),
+        "checkpoint_entries": ("Entries under the newest batch", 0 if last is None else last.last_idx + 1),
+        "batch_closed_seconds": ("When the newest batch was closed", 0 if last is None else last.closed_s),
+        "waiting": ("Readings and intervals between submit and receipt", here.ingest.waiting),
+        "meters": ("Registered meters", len(registry.meters)),
+        "device_keys": ("Registered device keys", len(registry.keys)),
+        "anchors_unfinished": (
+            "Anchors that are not final",
+            0 if here.attestor is None else len(here.attestor.unfinished()),
+        ),
+        "halted": ("1 if nothing is written any more", int(here.sequencer.halted is not None)),
+    }

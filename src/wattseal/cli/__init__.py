@@ -1,0 +1,1 @@
+"""The wattseal command, one file per subcommand."""

@@ -1,0 +1,74 @@
+"""An operator's decisions about what was set aside (docs/spec/log.md §2): each is a signed entry of the log."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from wattseal.core.entry import Slots
+from wattseal.core.note import Note
+from wattseal.core.note_key import Ed25519Signer
+from wattseal.core.refusal import Refusal
+from wattseal.core.statement import Decision, parse_decision, statement_text
+from wattseal.ingest.admission import QUARANTINE_SCHEMA, Round
+from wattseal.ingest.arrival import stored_arrival
+from wattseal.ingest.draft import Logged, statement_draft
+from wattseal.ingest.registry import pages
+from wattseal.log.port import EntryRow, Read, SecretRow
+from wattseal.log.salts import SaltSource
+
+SCHEMA: Final = "decision-1"
+
+
+def released_digests(read: Read) -> set[bytes]:
+    """The payload digests of all readings that a decision released: records that they bound are of kind `operator`."""
+    released = {
+        decision.subject
+        for decision in (parse_decision(row.body) for row in pages(read, SCHEMA))
+        if decision.decision == "release"
+    }
+    if not released:
+        return set()
+    salts = SaltSource(read.secrets())
+    return {row.start_slot for row in pages(read, QUARANTINE_SCHEMA) if salts.entry(row) in released}
+
+
+def decision_of(read: Read, subject: bytes) -> EntryRow | None:
+    """The decision about the quarantine entry with that id (16 bytes), if there is one."""
+    entry_id = read.meta(_decided(subject))
+    return None if entry_id is None else read.entry_by_id(entry_id)
+
+
+def _decided(subject: bytes) -> str:
+    return f"decided/{subject.hex()}"
+
+
+def decide(
+    work: Round, log_secret: SecretRow, operator: Ed25519Signer, subject: bytes, decision: str, reason: str
+) -> Logged:
+    """Release or reject what the quarantine entry with that id set aside; Refusal if there is none or it was decided.
+
+    A rejected reading stays where it is, and its digest still satisfies the next prev if it did before.
+    """
+    row = work.tx.entry_by_id(subject)
+    if row is None or row.schema != QUARANTINE_SCHEMA:
+        raise Refusal("subject", "is not the log_id of a quarantine entry")
+    key = operator.verifier
+    signer = work.registry.signers.get(f"signer/{key.name}+{key.key_id.hex()}")
+    if signer is None or signer.role != "operator":
+        raise Refusal("operator", f"{key.name} is not registered as an operator")
+    if decision_of(work.tx, subject) is not None:
+        raise Refusal("subject", "was decided already, and a decision stands")
+    entry = SaltSource(work.tx.secrets()).entry(row)
+    body = Decision(entry, decision, reason, work.now_s, key.name).body()
+    parse_decision(body)
+    text = statement_text(SCHEMA, body).encode()
+    note = bytes(Note(text, (operator.sign(text),)))
+    slots = Slots(end=hashlib.sha256(note).digest())
+    draft = statement_draft(work.next_id(), body, SCHEMA, log_secret, work.now_s, slots)
+    logged = work.log(draft, b"", note.decode())
+    work.tx.put_meta(_decided(subject), draft.entry_id)
+    reading = work.tx.set_aside_by_digest(row.start_slot)
+    if decision == "release" and reading is not None and reading.chain_no is not None:
+        work.join(reading.chain_no, stored_arrival(reading.cose))
+    return logged

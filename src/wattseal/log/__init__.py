@@ -1,0 +1,1 @@
+"""The append-only transparency log: store, sequencer, read side and fsck."""

@@ -1,0 +1,315 @@
+"""Puts a site together and runs it. The only file that says which adapters are used: SQLite, and the simulated chain.
+
+    store ─ guard ─ sequencer ─ ingest ─ attestor ─ application ─ uvicorn
+Each is opened after the one before and closed before it, also when opening fails half-way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+import structlog
+import uvicorn
+from anyio.from_thread import start_blocking_portal
+
+from wattseal.anchor.attest import Attestor
+from wattseal.anchor.schedule import Schedule
+from wattseal.anchor.simulated_store import stored_chain
+from wattseal.api.access_token import TokenBook, mint
+from wattseal.api.app import build_app
+from wattseal.api.health import gauges
+from wattseal.api.metrics import Metrics
+from wattseal.api.services import Services
+from wattseal.api.source_rate import SourceRate
+from wattseal.config import FILE_NAME, Settings, settings_text
+from wattseal.core.note_key import Ed25519Signer
+from wattseal.core.refusal import Refusal
+from wattseal.core.registry import Signer
+from wattseal.ingest.ingest import Ingest
+from wattseal.ingest.settings import Settings as IngestSettings
+from wattseal.ingest.writer import NS, ClockNs
+from wattseal.log.guard import Guard
+from wattseal.log.key_file import make_key_file, read_key_file
+from wattseal.log.port import Store, Write
+from wattseal.log.sequencer import Sequencer
+from wattseal.log.sqlite import SqliteStore
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_STOP_S: Final = 10
+_STEP_S: Final = 1
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An open site. `services` is what the HTTP application works with."""
+
+    settings: Settings
+    store: Store
+    sequencer: Sequencer
+    ingest: Ingest
+    attestor: Attestor | None
+    operator: Ed25519Signer
+    services: Services
+
+
+# --- Making a site ----------------------------------------------------------------------------------------------------
+
+
+def make_site(settings: Settings) -> str:
+    """Make data directory, settings file, keys and store for a new log; returns an operator's token, shown this once.
+
+    Refusal if there is a site already: a log's key and history are never overwritten.
+    """
+    folder = settings.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = [path for path in (folder / FILE_NAME, settings.log_key_path, settings.database_path) if path.exists()]
+    if taken or settings.guard_path.exists():
+        raise Refusal("data_dir", f"{(taken or [settings.guard_path])[0]} exists: there is a site already")
+    for path, name in _keys(settings).items():
+        make_key_file(path, name)
+    token, row = mint("first operator", ["operator"], [], int(time.time()))
+    with closing(SqliteStore.open(settings.database_path, create=True)) as store, store.write() as tx:
+        tx.add_token(row)
+    # Last: whoever finds the file finds a whole site.
+    (folder / FILE_NAME).write_text(settings_text(settings), encoding="utf-8")
+    return token
+
+
+def _keys(settings: Settings) -> dict[Path, str]:
+    """The key files, and the names of their keys."""
+    return {
+        settings.log_key_path: settings.origin,
+        settings.operator_key_path: f"{settings.origin}/operator",
+        settings.gateway_key_path: f"{settings.origin}/gateway",
+    }
+
+
+# --- Opening a site ---------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def run_site(
+    settings: Settings, *, workers: int | None = None, clock_ns: ClockNs = time.time_ns
+) -> AsyncIterator[Site]:
+    """Open a site for writing, in the running event loop; `workers` beats the settings', 0: none.
+
+    The clock gives Unix nanoseconds; one of one's own is for demonstrations and tests.
+
+    Raises Halted where the log may not go on (docs/spec/log.md §4), GuardBusy or StoreBusy where it runs already,
+    FileNotFoundError where there is no site.
+    """
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(closing(SqliteStore.open(settings.database_path)))
+        guard = stack.enter_context(Guard(settings.guard_path))
+        log_key, operator, gateway = map(read_key_file, _keys(settings))
+        now = clock_ns() // NS
+        sequencer = await asyncio.to_thread(
+            Sequencer.open, store, origin=settings.origin, signer=log_key, guard=guard, now=now
+        )
+        ingest = Ingest.start(
+            store,
+            sequencer,
+            workers=settings.workers if workers is None else workers,
+            gateway=gateway,
+            clock_ns=clock_ns,
+            settings=IngestSettings(
+                batch_max_s=settings.batch_max_s,
+                batch_max_entries=settings.batch_max_entries,
+                gap_hold_s=settings.gap_hold_s,
+                capacity=settings.queue_max,
+                inbox_keep=settings.inbox_keep,
+            ),
+        )
+        stack.push_async_callback(ingest.close)
+        await _register_signers(ingest, settings, (log_key, operator, gateway), now)
+        attestor = None
+        if settings.chain == "simulated":
+            commit = _CommitFromThreads(ingest)
+            chain = await asyncio.to_thread(stored_chain, store, commit, now)
+            attestor = Attestor(chain, store, commit, chain)
+        services = Services(
+            settings=settings,
+            store=store,
+            sequencer=sequencer,
+            ingest=ingest,
+            attestor=attestor,
+            operator=operator,
+            tokens=_tokens(store),
+            rate=SourceRate(settings.anonymous_per_s, settings.anonymous_burst),
+            metrics=Metrics(),
+        )
+        services.metrics.watch(lambda: gauges(services))
+        yield Site(settings, store, sequencer, ingest, attestor, operator, services)
+
+
+async def _register_signers(
+    ingest: Ingest, settings: Settings, keys: tuple[Ed25519Signer, Ed25519Signer, Ed25519Signer], now: int
+) -> None:
+    """Enter the site's own keys into the registry, if they are not there: proofs of statements lead to them."""
+    for role, key in zip(("log", "operator", "gateway"), keys, strict=True):
+        signer = Signer(key.verifier.name, role, key.verifier.vkey, now, simulated=settings.demo)
+        if signer.registry_name not in ingest.registry.signers:
+
+            def register(tx: Write, now: int, signer: Signer = signer) -> object:
+                return ingest.enrolment.register_signer(tx, now, signer)
+
+            await ingest.call(register)
+
+
+class _CommitFromThreads:
+    """`Ingest.call` for worker threads: returns when the job is durable."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self, job: Callable[[Write, int], T], /) -> T:
+        return asyncio.run_coroutine_threadsafe(self._ingest.call(job), self._loop).result()
+
+
+def _tokens(store: Store) -> TokenBook:
+    with store.read() as read:
+        return TokenBook(read.tokens())
+
+
+# --- For commands without a server ------------------------------------------------------------------------------------
+
+
+class OpenSite:
+    """A site that a command works on; `run` calls what is asynchronous."""
+
+    def __init__(self, site: Site, run: Callable[..., object]) -> None:
+        self.site = site
+        self._run = run
+
+    def run(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Wait for an asynchronous function, such as `site.ingest.flush`."""
+
+        async def call() -> T:
+            return await function(*args, **kwargs)
+
+        return self._run(call)  # type: ignore[return-value]  # the portal gives back what the call gave
+
+    def commit(self, job: Callable[[Write, int], T]) -> T:
+        """Run job(tx, now) in the writer's transaction."""
+        return self.run(self.site.ingest.call, job)
+
+
+@contextmanager
+def open_site(settings: Settings, *, workers: int = 0, clock_ns: ClockNs = time.time_ns) -> Iterator[OpenSite]:
+    """Open a site for a command, while no server runs on it; raises as `run_site` does."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(run_site(settings, workers=workers, clock_ns=clock_ns)) as site,
+    ):
+        yield OpenSite(site, portal.call)
+
+
+@contextmanager
+def read_store(settings: Settings) -> Iterator[Store]:
+    """The store to read from, also while a server runs on it."""
+    with closing(SqliteStore.open(settings.database_path, read_only=True)) as store:
+        yield store
+
+
+@contextmanager
+def write_store(settings: Settings) -> Iterator[Store]:
+    """The store alone, for mending what keeps the log from being opened. Raises StoreBusy while a server runs."""
+    with closing(SqliteStore.open(settings.database_path)) as store:
+        yield store
+
+
+# --- The server -------------------------------------------------------------------------------------------------------
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals are handled by `serve`: uvicorn would end the process before the site is closed."""
+
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # a context manager as well
+        return nullcontext()
+
+
+def serve(settings: Settings, started: Callable[[Site, str], None] = lambda _site, _url: None) -> None:
+    """Run the server until it is told to stop by SIGINT or SIGTERM; `started` hears the address once it listens.
+
+    Raises as `run_site`, and OSError where the address cannot be listened on.
+    """
+    asyncio.run(_serve(settings, started))
+
+
+async def _serve(settings: Settings, started: Callable[[Site, str], None]) -> None:
+    with closing(_listen(settings)) as listening:
+        async with run_site(settings) as site:
+            server = _Server(_configured(site))
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, _stop, server)
+            host, port = listening.getsockname()[:2]
+            url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            anchoring = asyncio.create_task(_keep_anchoring(site, server))
+            server.config.load()
+            started(site, url)
+            await server.serve(sockets=[listening])
+            await anchoring
+
+
+def _configured(site: Site) -> uvicorn.Config:
+    settings = site.settings
+    return uvicorn.Config(
+        build_app(site.services),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+        server_header=False,
+        limit_concurrency=settings.max_connections,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_STOP_S,
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family, backlog=1_024)
+
+
+def _stop(server: uvicorn.Server) -> None:
+    if server.should_exit:
+        server.force_exit = True
+    server.should_exit = True
+
+
+async def _keep_anchoring(site: Site, server: uvicorn.Server) -> None:
+    """Anchor and mine as the settings say, until the server stops. A fault is told once and tried again."""
+    if site.attestor is None:
+        return
+    settings = site.settings
+    schedule = Schedule(
+        site.attestor,
+        site.store,
+        anchor_interval_s=settings.anchor_interval_s,
+        mining_interval_s=settings.mining_interval_s,
+    )
+    told = ""
+    while not server.should_exit:
+        try:
+            await asyncio.to_thread(schedule.step, int(time.time()))
+            told = ""
+        except Exception as error:  # noqa: BLE001 - the server goes on; /health tells what is not anchored
+            if str(error) != told:
+                _log.warning("anchoring", error=str(error), kind=type(error).__name__)
+                told = str(error)
+        await asyncio.sleep(_STEP_S)

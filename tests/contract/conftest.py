@@ -1,0 +1,30 @@
+"""Each test of this folder runs once for each store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.stores import KINDS, open_store
+from wattseal.log.port import Store
+
+
+@pytest.fixture(params=sorted(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def folder(kind: str, tmp_path: Path) -> Path:
+    """Where an empty store is kept."""
+    open_store(kind, tmp_path, create=True).close()
+    return tmp_path
+
+
+@pytest.fixture
+def store(kind: str, folder: Path) -> Iterator[Store]:
+    opened = open_store(kind, folder)
+    yield opened
+    opened.close()

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from tests.ingest.room import NOW, OPERATOR, Room, fields, meter, signed
+from wattseal.core.note import open_note
+from wattseal.core.reading import parse_envelope
+from wattseal.core.refusal import Refusal
+from wattseal.core.statement import parse_decision, statement_text
+from wattseal.ingest.decision import decision_of
+from wattseal.log.salts import SaltSource
+from wattseal.simulate.fleet import SimulatedMeter
+
+
+def with_a_fall(room: Room, *, then: int = 0) -> tuple[SimulatedMeter, list[bytes], bytes]:
+    """Two good readings, one whose register fell to 5 kWh, and `then` good ones after it; the id of its quarantine."""
+    source = meter()
+    room.enrol(source)
+    items = [source.read(NOW + 60 * place) for place in range(2)]
+    items.append(signed(source, source.read(NOW + 120), import_mwh=5_000_000))
+    for place in range(3, 3 + then):
+        item = source.read(NOW + 60 * place)
+        items.append(signed(source, item, prev=parse_envelope(items[-1]).digest))
+    room.clock.now_s = NOW + 600
+    receipts = room.submit(*items)
+    assert [receipt.reason for receipt in receipts] == [None, None, "register-fell", *[None] * then]
+    return source, items, receipts[2].log_id or b""
+
+
+def next_of(source: SimulatedMeter, items: list[bytes], place: int, import_mwh: int) -> bytes:
+    item = source.read(NOW + 60 * place)
+    items.append(signed(source, item, prev=parse_envelope(items[-1]).digest, import_mwh=import_mwh))
+    return items[-1]
+
+
+def test_a_decision_is_a_signed_entry(room: Room) -> None:
+    _, _, subject = with_a_fall(room)
+    logged = room.decide(subject, "reject")
+    with room.store.read() as read:
+        row = read.entries(logged.index, 1)[0]
+        raw = read.raw(row.idx)
+    assert raw is not None
+    decision = parse_decision(row.body)
+    with room.store.read() as read:
+        quarantined = read.entry_by_id(subject)
+        assert quarantined is not None
+        assert decision.subject == SaltSource(read.secrets()).entry(quarantined)
+        assert decision_of(read, subject) == row
+        assert decision_of(read, logged.log_id) is None
+    assert (decision.decision, decision.operator) == ("reject", OPERATOR.verifier.name)
+    assert (raw[0], row.start_slot, row.end_slot) == (b"", bytes(32), hashlib.sha256(raw[1].encode()).digest())
+    opened = open_note(raw[1].encode(), (OPERATOR.verifier,))
+    assert opened.text.decode() == statement_text("decision-1", row.body)
+
+
+def test_a_decision_stands(room: Room) -> None:
+    _, _, subject = with_a_fall(room)
+    room.decide(subject, "release")
+    room.restart()
+    for decision in ("release", "reject"):
+        with pytest.raises(Refusal) as refused:
+            room.decide(subject, decision)
+        assert refused.value.field == "subject"
+    assert room.schemas().count("decision-1") == 1
+
+
+def test_only_quarantine_is_decided(room: Room) -> None:
+    _, _, subject = with_a_fall(room)
+    record = room.rows()[0].entry_id
+    for wrong in (bytes(16), record):
+        with pytest.raises(Refusal):
+            room.decide(wrong, "release")
+    with pytest.raises(Refusal):
+        room.decide(subject, "perhaps")
+    assert room.sequencer.halted is None
+    room.decide(subject, "reject")
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_released_fall_is_a_new_baseline(room: Room, *, restarts: bool) -> None:
+    source, items, subject = with_a_fall(room)
+    before = len(room.records())
+    room.decide(subject, "release")
+    assert len(room.records()) == before  # nothing is invented across the fall
+    if restarts:
+        room.restart()
+    receipts = room.submit(next_of(source, items, 3, 5_010_000), next_of(source, items, 4, 5_030_000))
+    assert [receipt.outcome for receipt in receipts] == ["admitted", "admitted"]
+    after = room.records()[before:]
+    assert [(record.energy_mwh, record.evidence.kind) for record in after] == [(10_000, "operator"), (20_000, "device")]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_rejected_fall_stays_in_the_chain_and_out_of_the_registers(room: Room, *, restarts: bool) -> None:
+    source, items, subject = with_a_fall(room)
+    room.decide(subject, "reject")
+    if restarts:
+        room.restart()
+    good = fields(items[1]).import_mwh + 1_000
+    assert room.submit(next_of(source, items, 3, good))[0].outcome == "admitted"
+    record = room.records()[-1]
+    assert (record.energy_mwh, record.status, record.evidence.kind) == (1_000, "gap", "device")
+
+
+def test_a_released_reading_that_was_passed_stays_aside(room: Room) -> None:
+    _, items, subject = with_a_fall(room, then=1)
+    before = room.records()
+    room.decide(subject, "release")
+    assert room.records() == before
+    with room.store.read() as read:
+        assert read.set_aside_by_digest(parse_envelope(items[2]).digest) is not None
+
+
+def test_released_energy_is_a_record_of_the_operator(room: Room) -> None:
+    source = meter()
+    room.enrol(source)
+    room.clock.now_s = NOW + 600
+    first = source.read(NOW)
+    much = signed(source, source.read(NOW + 60), import_mwh=fields(first).import_mwh + 50_000_000)
+    receipts = room.submit(first, much)
+    assert receipts[1].reason == "rate-impossible"
+    room.decide(receipts[1].log_id or b"", "release")
+    record = room.records()[0]
+    assert (record.energy_mwh, record.evidence.kind, record.status) == (50_000_000, "operator", "gap")
+
+
+def test_a_release_lets_held_readings_go(room: Room) -> None:
+    source = meter()
+    room.enrol(source)
+    room.clock.now_s = NOW + 600
+    first = source.read(NOW)
+    broken = signed(source, source.read(NOW + 60), prev=bytes(32))
+    after = signed(source, source.read(NOW + 120), prev=parse_envelope(broken).digest)
+    receipts = room.submit(first, broken, after)
+    assert [receipt.reason or receipt.outcome for receipt in receipts] == ["admitted", "broken-chain", "held"]
+    room.decide(receipts[1].log_id or b"", "release")
+    assert [record.evidence.kind for record in room.records()] == ["operator", "operator"]
+
+
+def test_a_reading_of_an_unknown_meter_stays_aside(room: Room) -> None:
+    source = meter()
+    room.enrol(source)
+    item = signed(source, source.read(NOW), meter_id="other")
+    receipt = room.submit(item)[0]
+    room.decide(receipt.log_id or b"", "release")
+    assert room.records() == []
+    assert room.sequencer.halted is None
