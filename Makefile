@@ -44,7 +44,7 @@ COMPILE = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3
 
 lock: $(VENV)/lock.stamp ## write requirements/*.txt anew from pyproject.toml (releases at least a week old)
 	$(COMPILE) pyproject.toml --extra server --group build -o requirements/server.txt
-	$(COMPILE) pyproject.toml --extra server --group dev -c requirements/server.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra server --extra postgres --group dev -c requirements/server.txt -o requirements/dev.txt
 	$(COMPILE) --group lock -o requirements/lock.txt
 
 clean: ## remove .venv and what tools left behind
