@@ -17,8 +17,8 @@ help: ## list the targets
 
 setup: $(VENV)/dev.stamp ## install everything for users and developers into .venv
 
-demo: $(VENV)/server.stamp ## run the whole path on this machine, dashboard on http://127.0.0.1:8000
-	$(BIN)/wattseal demo
+demo: $(VENV)/server.stamp ## run the whole path on this machine, on http://127.0.0.1:8000 (or PORT=8001)
+	$(BIN)/wattseal demo $(if $(PORT),--port $(PORT))
 
 test: setup ## run the tests that need no root, no account and no other server
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m "not realserver and not house"

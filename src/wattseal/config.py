@@ -5,6 +5,7 @@ The last one counts. Unknown settings in the file are refused, so that a misspel
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -177,7 +178,10 @@ def _load(path: Path | None, given: Mapping[str, Any]) -> Settings:
 
 
 def settings_text(settings: Settings) -> str:
-    """The settings that were given, as the text of a settings file; the data directory is the folder it will lie in."""
+    """The settings that were given, as the text of a settings file, and all others as comments.
+
+    The data directory is the folder that the file will lie in.
+    """
     given: Mapping[str, object] = settings.model_dump(mode="json", exclude_unset=True, exclude={"data_dir"})
     values = {"origin": settings.origin, **given}
     if settings.guard is not None:
@@ -189,4 +193,10 @@ def settings_text(settings: Settings) -> str:
         elif value is not None:
             escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
             lines.append(f'{name} = "{escaped}"')
+    lines += ["", "# All others, with their defaults."]
+    for name, field in Settings.model_fields.items():
+        if name not in values and name != "data_dir":
+            default = field.get_default(call_default_factory=True)
+            shown = "…" if default is None else json.dumps(default, default=str)
+            lines += [f"# {name} = {shown}", f"#     {field.description}"]
     return "\n".join(lines) + "\n"

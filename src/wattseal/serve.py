@@ -72,10 +72,10 @@ def make_site(settings: Settings) -> str:
     Refusal if there is a site already: a log's key and history are never overwritten.
     """
     folder = settings.folder
-    folder.mkdir(parents=True, exist_ok=True)
     taken = [path for path in (folder / FILE_NAME, settings.log_key_path, settings.database_path) if path.exists()]
     if taken or settings.guard_path.exists():
         raise Refusal("data_dir", f"{(taken or [settings.guard_path])[0]} exists: there is a site already")
+    folder.mkdir(parents=True, exist_ok=True)
     for path, name in _keys(settings).items():
         make_key_file(path, name)
     token, row = mint("first operator", ["operator"], [], int(time.time()))

@@ -63,7 +63,7 @@ def test_a_good_file_for_people(case: Case, capsys: pytest.CaptureFixture[str]) 
     assert (code, err) == (0, "")
     assert lines[0] == case.bundle
     assert lines[1] == "PLANT-01/gw-01/MTR-001, 2025-12-01T00:00:00Z to 2025-12-01T01:00:00Z, 12 records"
-    assert lines[2].startswith("Nothing wrong found; 2 of five cannot be told here")
+    assert lines[2].startswith("Nothing wrong found; 2 of the five answers cannot be told here")
     assert [line.split()[:3] for line in lines[3:]] == [
         ["✔", "authentic", "yes"],
         ["✔", "included", "yes"],
@@ -80,7 +80,7 @@ def test_simulated_evidence_counts_only_when_it_is_allowed(case: Case, capsys: p
     assert "--allow-simulated" in lines[2]
     code, lines, _ = run(capsys, case.bundle, "--trust", case.trust, *CHECKED, "--allow-simulated")
     assert code == 0
-    assert lines[2] == "A rehearsal, and it adds up; 1 of five cannot be told here"
+    assert lines[2] == "A rehearsal, and it adds up; 1 of the five answers cannot be told here"
     assert lines[6].split()[:4] == ["≈", "anchored", "yes", "(simulated)"]
 
 
@@ -100,7 +100,7 @@ def test_one_changed_digit(case: Case, capsys: pytest.CaptureFixture[str]) -> No
 def test_without_a_trust_file_nobody_is_trusted(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     code, lines, _ = run(capsys, case.bundle)
     assert code == 3
-    assert lines[2] == "Nothing wrong found; 5 of five cannot be told here"
+    assert lines[2] == "Nothing can be told here: see what each answer lacks"
     # An anchor that nobody can check is no rehearsal that adds up.
     assert run(capsys, case.bundle, "--allow-simulated")[1][2] == lines[2]
 
@@ -120,7 +120,7 @@ def test_for_scripts(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert good["verdicts"]["anchored"]["simulated"]
     assert (bad["exit"], bad["verdicts"]["included"]["answer"]) == (1, "no")
-    assert (unread["exit"], unread["fault"]) == (2, "No such file or directory")
+    assert (unread["exit"], unread["fault"]) == (2, "cannot be opened: No such file or directory")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_work_confirms_no_height() -> None:
 def test_unknown_establishes_no_height_and_no_confirmation() -> None:
     finding = check(ONE, DIGEST, None)
     assert (finding.state, finding.height, finding.confirmations) == ("unknown", None, None)
-    assert "headers file or a node" in finding.reason
+    assert "would settle it" in finding.reason
 
 
 def test_work_does_not_outvote_a_known_block() -> None:

@@ -28,6 +28,7 @@ _PAGE: Final = """\
 <div id="swagger-ui"></div>
 <script src="/assets/swagger-ui-bundle.js"></script>
 <script src="/assets/docs.js"></script>
+<noscript>This page needs JavaScript. The same, for programs: <a href="/openapi.json">/openapi.json</a></noscript>
 </body>
 </html>
 """

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -54,12 +55,14 @@ def demo(
     if (folder / FILE_NAME).exists() and not (folder / _FILE).exists():
         raise Failure(
             f"{folder} holds a demonstration that was not finished, or a site of your own.",
-            f"If it is only a demonstration: rm -r {folder} {_guard(folder).parent}",
+            f"If it is only a demonstration: {_removal(folder)}",
         )
+    if not once:
+        _check_port(host, port)
     if not (folder / _FILE).exists():
         _make(folder)
     elif once:
-        raise Failure(f"{folder} holds a demonstration already.", "Choose another --dir, or remove it.")
+        raise Failure(f"{folder} holds a demonstration already.", f"Choose another --dir, or: {_removal(folder)}")
     state = json.loads((folder / _FILE).read_text(encoding="utf-8"))
     if once:
         _say_once(folder)
@@ -70,6 +73,11 @@ def demo(
 
 def _guard(folder: Path) -> Path:
     return folder.with_name(folder.name + "-guard") / "guard"
+
+
+def _removal(folder: Path) -> str:
+    # The guard lies beside the folder, and would keep another log from being made there.
+    return f"rm -r {folder} {_guard(folder).parent}"
 
 
 def _fleet(sites: tuple[DemoSite, ...], since_s: int) -> list[DemoMeter]:
@@ -147,14 +155,26 @@ def _serve(settings: Settings, state: dict[str, Any]) -> None:
         tasks.append(asyncio.get_running_loop().create_task(run(site, _fleet(sites, state["since_s"]))))
         print(_welcome(settings, sites, url, state["token"]), flush=True)
 
+    serve(settings, started)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Before the history is made: who must choose another port should not wait for that."""
     try:
-        serve(settings, started)
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise Failure(
-                f"Port {settings.port} is in use.", f"Try: wattseal demo --port {settings.port + 1}"
-            ) from None
-        raise
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise Failure(
+            f"Port {port} is in use.", f"Try: make demo PORT={port + 1}, or wattseal demo --port {port + 1}"
+        ) from None
+
+
+def _in_place() -> str:
+    """How another terminal gets to this folder and command, where the command is not on everybody's path."""
+    if sys.prefix == sys.base_prefix:
+        return ""
+    return f", after `cd {Path.cwd()} && source {os.path.relpath(sys.prefix)}/bin/activate`"
 
 
 def _welcome(settings: Settings, sites: tuple[DemoSite, ...], url: str, token: str) -> str:
@@ -173,9 +193,9 @@ Wattseal's demonstration runs on {url}   (everything in it is simulated)
 An operator's token of this demonstration:
   export WATTSEAL_SERVER={url} WATTSEAL_TOKEN={token}
 
-Try in another terminal:
+Try in another terminal{_in_place()}:
   wattseal verify {bundles}/{_SAMPLE} --trust {trust} --allow-simulated
-  wattseal flush && wattseal anchor simulate        (with the line above)
+  wattseal flush && wattseal anchor simulate        (needs the export above)
   wattseal fsck --config {config}
   wattseal export --config {config} --log {os.path.relpath(settings.folder / "public")} --bodies
 

@@ -136,9 +136,9 @@ def examine(path: Path, trust: Trust, required: tuple[str, ...], *, allow_simula
     try:
         bundle = parse_bundle(read_bounded(path, MAX_BUNDLE_BYTES))
     except OSError as error:
-        return Finding(str(path), EXIT_UNREADABLE, fault=error.strerror or str(error))
+        return Finding(str(path), EXIT_UNREADABLE, fault=f"cannot be opened: {error.strerror or error}")
     except Refusal as refusal:
-        return Finding(str(path), EXIT_UNREADABLE, fault=str(refusal))
+        return Finding(str(path), EXIT_UNREADABLE, fault=f"cannot be read as a proof bundle: {refusal}")
     verdicts = verify(bundle, trust)
     rehearsal = any(answer.simulated and answer.word == "yes" for _, answer in verdicts.items())
     if not allow_simulated:
@@ -152,7 +152,9 @@ def banner(verdicts: Verdicts, *, rehearsal: bool, allow_simulated: bool) -> str
     unknown = words.count("unknown")
     if "no" in words:
         return "Do not rely on this file"
-    untold = f"; {unknown} of five cannot be told here" if unknown else ""
+    untold = f"; {unknown} of the five answers cannot be told here" if unknown else ""
+    if unknown == len(words) and not rehearsal:
+        return "Nothing can be told here: see what each answer lacks"
     if rehearsal and not allow_simulated:
         return f"Nothing wrong found{untold} (a rehearsal counts only with --allow-simulated)"
     if rehearsal:
@@ -165,7 +167,7 @@ def show(finding: Finding, terminal: Terminal, *, allow_simulated: bool) -> None
     terminal.line(terminal.paint(clean(finding.file), "bold"))
     bundle, verdicts = finding.bundle, finding.verdicts
     if bundle is None or verdicts is None:
-        terminal.line(terminal.paint(f"This file cannot be read as a proof bundle: {clean(finding.fault)}", "red"))
+        terminal.line(terminal.paint(f"This file {clean(finding.fault)}", "red"))
         return
     span = f"{rfc3339(bundle.from_s)} to {rfc3339(bundle.to_s)}"
     terminal.line(f"{bundle.path}, {span}, {len(bundle.records)} records")

@@ -168,7 +168,7 @@ def _check_itself(evidence: BitcoinEvidence, payload: bytes, chain: Chain) -> _R
 def _weigh(run: _Run, trust: ChainTrust) -> tuple[State, str, int | None]:
     """Verdict, reason and confirmations of evidence that agrees with itself."""
     claim = f"it claims {run.where}"
-    wanted = "a headers file or a node would settle it"
+    wanted = "the hash of one of these blocks in your trust file would settle it"
     if trust.known_tip is None and trust.min_work is None:
         return "unknown", f"{claim}, and you have given nothing to check this chain by: {wanted}", None
     stray = run.contradiction(trust)

@@ -1,6 +1,6 @@
 """How a record follows from the two boundary readings that it spans (docs/spec/emlog.md §4, §5).
 
-The gate builds records with it and a verifier recomputes them with it, so that both read the same rule.
+A verifier recomputes records with it. The gate writes them by `ingest/record_text.py`, which a test holds equal to it.
 """
 
 from __future__ import annotations

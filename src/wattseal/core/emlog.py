@@ -132,6 +132,7 @@ def body(record: Record) -> bytes:
     return data
 
 
+_RECOMPUTED = frozenset(["interval_s", "power_kw_avg", "tx.amount_msat", "tx.amount_sats", "tx.price_sats_per_kwh"])
 _MEMBERS = frozenset(
     [
         "schema_version",
@@ -187,6 +188,8 @@ def parse_body(data: bytes) -> Record:
         if difference is None:
             raise Refusal("record", "is not in canonical form (RFC 8785)")
         field, said, right = difference
+        if field in _RECOMPUTED:
+            raise Refusal(field, f"is {said}, but the record's other values give {right}: one of them was changed")
         raise Refusal(field, f"is {said}, but must be {right}")
     return record
 

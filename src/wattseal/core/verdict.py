@@ -67,5 +67,5 @@ class Verdicts:
 def _without_simulated(answer: Answer) -> Answer:
     if not (answer.simulated and answer.word == "yes"):
         return answer
-    reason = f"only a rehearsal says so (simulated): {answer.reason}; --allow-simulated accepts that"
+    reason = f"only a rehearsal says so (simulated): {answer.reason.rstrip('.')}; --allow-simulated accepts that"
     return replace(answer, word="unknown", reason=reason)

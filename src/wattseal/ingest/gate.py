@@ -309,4 +309,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _out_of_order,  # 9
     *CONTINUATION,  # 10
 )
-"""The order of §4.2. The first check that has a verdict decides; where none has, the reading is admitted (step 11)."""
+"""The order of §4.2; what needs the registry or the record grid is judged in admission.py.
+
+The first check that has a verdict decides; where none has, the reading is admitted (step 11).
+"""

@@ -58,7 +58,7 @@ class SqliteStore:
         if create and read_only:
             raise ValueError("a store cannot be created read-only")
         if not create and not path.is_file():
-            raise FileNotFoundError(f"there is no store at {path}")
+            raise FileNotFoundError(f"there is no store at {path}: `wattseal init` makes one, --config names another")
         if read_only:
             store = cls(path, None, None)
             store._readers.append(connect_reader(path))

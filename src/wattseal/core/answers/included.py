@@ -38,7 +38,7 @@ def judge(bundle: Bundle, trust: Trust) -> Inclusion:
         return Inclusion(Answer("no", f"the checkpoint cannot be read: {refusal}"), None)
     log = trust.log(origin)
     if log is None:
-        reason = f"your trust file does not name the log {origin}; get its key by another road than this file"
+        reason = f"nothing that you trust names the log {origin}: give a trust file with its key, got by another road"
         return Inclusion(Answer("unknown", reason), None)
     registry: Mapping[str, bytes] | None = None
     try:

@@ -15,6 +15,12 @@ from wattseal.core.registry import DeviceKey, Meter, Signer, parse_device_key, p
 from wattseal.core.trust import Trust, TrustedKey
 from wattseal.core.units import rfc3339
 
+_PROVENANCE = {
+    "chip-certificate": "with a certificate of the chip's maker",
+    "provisioned": "which was made in the device on site",
+    "registered": "on its operator's word alone",
+}
+
 
 class Unknown(Exception):
     """Something that a check needs is neither in the bundle nor in the trust file: neither good nor bad."""
@@ -100,7 +106,7 @@ class KeyRing:
             registered.valid_from_s,
             registered.valid_until_s,
             registered.simulated,
-            f"key {kid.hex()}: registered in the log by its operator ({registered.provenance})",
+            f"key {kid.hex()}: registered in the log, {_PROVENANCE[registered.provenance]}",
         )
 
     def follows(self, kid: bytes, before: bytes, digest: bytes) -> bool:
