@@ -39,10 +39,11 @@ def _written_bytes() -> int:
     return next(int(line.split()[1]) for line in counts if line.startswith("wchar:"))
 
 
-def _rows(first: int) -> tuple[list[EntryRow], list[ReadingRow]]:
+def rows(first: int, count: int) -> tuple[list[EntryRow], list[ReadingRow]]:
+    """Entries from index `first` on, as records are, and a reading for each."""
     entries, readings = [], []
     now_ms = (time.time_ns() // 1_000_000).to_bytes(6, "big")
-    for idx in range(first, first + GROUP):
+    for idx in range(first, first + count):
         meter, round_no = idx % METERS, idx // METERS
         start, digest = START_S + 300 * round_no, os.urandom(32)
         entry_id, end_slot, record = now_ms + os.urandom(10), os.urandom(32), (12_340_000, 0, 300_000, 3_702_000, "ok")
@@ -56,7 +57,7 @@ def _rows(first: int) -> tuple[list[EntryRow], list[ReadingRow]]:
 
 
 def _measure(store: SqliteStore, first: int) -> Cost:
-    entries, readings = _rows(first)
+    entries, readings = rows(first, GROUP)
     written = _written_bytes()
     begin = time.perf_counter()
     with store.write() as tx:

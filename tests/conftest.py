@@ -1,12 +1,17 @@
-"""What every test may ask for: `long`, `fixtures_dir`, `@pytest.mark.anyio`; and how many cases hypothesis tries."""
+"""What every test may ask for: `long`, `fixtures_dir`, `postgres`, `@pytest.mark.anyio`; and hypothesis' settings."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[1]
 CI = os.environ.get("CI") == "true"
@@ -55,3 +60,18 @@ def fixtures_dir() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the whole run; each test makes schemas of its own. Mark the test `realserver`."""
+    from tests.postgres_server import PostgresServer, programs
+
+    if programs() is None:
+        reason = "no PostgreSQL server: install the package postgresql"
+        if CI:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    server = PostgresServer.make()
+    yield server
+    server.remove()

@@ -7,18 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stores import KINDS, open_store
+from tests.contract.stores import KINDS, URL_FILE, open_store
 from wattseal.log.port import Store
 
+SERVERS = {"postgres"}
+"""Those kinds that need a real server."""
 
-@pytest.fixture(params=sorted(KINDS))
+
+@pytest.fixture(
+    params=[pytest.param(kind, marks=[pytest.mark.realserver] * (kind in SERVERS)) for kind in sorted(KINDS)]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture
-def folder(kind: str, tmp_path: Path) -> Path:
+def folder(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """Where an empty store is kept."""
+    if kind == "postgres":
+        (tmp_path / URL_FILE).write_text(request.getfixturevalue("postgres").new_url())
     open_store(kind, tmp_path, create=True).close()
     return tmp_path
 

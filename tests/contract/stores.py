@@ -22,10 +22,13 @@ from wattseal.log.port import (
     TokenRow,
     Write,
 )
+from wattseal.log.postgres import PostgresStore
 from wattseal.log.sqlite import SqliteStore
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 RECORD: Final = "emlog-1.1"
+URL_FILE: Final = "url"
+"""In a folder of a store on PostgreSQL: where it is."""
 START: Final = 1_800_000_000
 
 
@@ -33,7 +36,11 @@ def _open_sqlite(folder: Path, *, create: bool, read_only: bool) -> Store:
     return SqliteStore.open(folder / "wattseal.db", create=create, read_only=read_only)
 
 
-KINDS: Final[dict[str, Callable[..., Store]]] = {"sqlite": _open_sqlite}
+def _open_postgres(folder: Path, *, create: bool, read_only: bool) -> Store:
+    return PostgresStore.open((folder / URL_FILE).read_text(), create=create, read_only=read_only)
+
+
+KINDS: Final[dict[str, Callable[..., Store]]] = {"sqlite": _open_sqlite, "postgres": _open_postgres}
 """A new implementation is added here, and must pass all of this folder."""
 
 

@@ -27,10 +27,11 @@ from wattseal.log.port import (
     ReadingRow,
     SecretRow,
     StoreBusy,
+    StoreUnreadable,
     TokenRow,
 )
 from wattseal.log.sqlite import SqliteStore
-from wattseal.log.sqlite_file import StoreUnreadable, migrate
+from wattseal.log.sqlite_file import migrate
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ import pytest
 
 from tests.contract.stores import child, record
 from wattseal.log import sqlite
-from wattseal.log.port import StoreBusy, StoreConflict
+from wattseal.log.port import StoreBusy, StoreConflict, StoreUnreadable
 from wattseal.log.sqlite import SqliteStore
-from wattseal.log.sqlite_file import APPLICATION_ID, StoreUnreadable
+from wattseal.log.sqlite_file import APPLICATION_ID
 
 
 @pytest.fixture

@@ -40,6 +40,10 @@ class StoreFailed(RuntimeError):
     """An error of the device left in doubt what is stored: nothing more is written until the store is opened again."""
 
 
+class StoreUnreadable(RuntimeError):
+    """What is there is no store, or one of another version of Wattseal; the message says which and what to do."""
+
+
 class EntryRow(NamedTuple):
     """One entry. Energies are in mWh, money in msat.
 

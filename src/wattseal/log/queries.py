@@ -31,6 +31,12 @@ IS_RECORD: Final = f"schema = '{RECORD}'"
 """Quarantined readings fill columns of records, too: only the schema says what is one."""
 
 
+BLOCK_ROWS: Final = 1_024
+"""How many entries share one row of entry_block, which says from when to when their records start."""
+LONG_S: Final = 4_096
+"""PostgreSQL finds longer records by an index of their own (entry_long)."""
+
+
 def columns(row: type[NamedTuple], table: str = "") -> str:
     """The columns of a row type in its order, for SELECT and INSERT; with `table`, each with its name before it."""
     prefix = f"{table}." if table else ""

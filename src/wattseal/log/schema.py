@@ -1,7 +1,8 @@
 """The tables of a store (SQLAlchemy Core), for SQLite and PostgreSQL alike.
 
 Columns carry the names of the rows in log/port.py. Wide values stand last, so that a filter on the others need not read
-past them. What only one database needs stands apart: indexes of PostgreSQL by `ddl_if`, tables of SQLite in `SQLITE`.
+past them. What only one database needs stands apart: indexes of PostgreSQL by `ddl_if`, tables of SQLite in `SQLITE`,
+those of PostgreSQL in `POSTGRESQL`.
 The tables are made by log/migrations, never from here; a test holds the two equal.
 """
 
@@ -9,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
-from wattseal.log.queries import RECORD
+from wattseal.log.queries import LONG_S, RECORD
 
 # SQLite has one integer type, and makes a column of exactly this name the row's own number.
 NUMBER: Final = BigInteger().with_variant(Integer(), "sqlite")
@@ -20,6 +21,7 @@ FLAG: Final = Boolean().with_variant(Integer(), "sqlite")
 
 METADATA: Final = MetaData()
 SQLITE: Final = MetaData()
+POSTGRESQL: Final = MetaData()
 
 # STRICT: SQLite refuses a value of another type, so that no float can stand where energy or money does.
 _PLAIN: Final[dict[str, Any]] = {"sqlite_strict": True}
@@ -82,6 +84,13 @@ Index("entry_place", ENTRY.c.meter_no, ENTRY.c.start_s, postgresql_where=ENTRY.c
 Index("entry_order", ENTRY.c.meter_no, ENTRY.c.idx, postgresql_where=ENTRY.c.schema == RECORD).ddl_if(
     dialect="postgresql"
 )
+# The records that are longer than an hour and a little are few, so those that overlap a time are found by their end.
+Index(
+    "entry_long",
+    ENTRY.c.meter_no,
+    ENTRY.c.end_s,
+    postgresql_where=text(f"schema = '{RECORD}' AND end_s - start_s > {LONG_S}"),
+).ddl_if(dialect="postgresql")
 
 READING: Final = Table(
     "reading",
@@ -214,6 +223,8 @@ RECORD_ORDER: Final = Table("record_order", SQLITE, _key("meter_no"), _key("idx"
 RECORD_RUN: Final = Table("record_run", SQLITE, _key("run"), _number("first_idx"), **_PLAIN)
 RECORD_SPAN: Final = Table("record_span", SQLITE, _key("span"), **_PLAIN)
 ENTRY_BLOCK: Final = Table("entry_block", SQLITE, _key("block"), _number("first_s"), _number("last_s"), **_PLAIN)
+# Blocks of entries by time: PostgreSQL needs them, too (log/postgres_records.py).
+ENTRY_BLOCK.to_metadata(POSTGRESQL)
 READING_RECENT: Final = Table(
     "reading_recent", SQLITE, _key("run"), _key("chain_no"), _key("epoch"), _key("seq"), _key("reading_no"), **_KEYED
 )

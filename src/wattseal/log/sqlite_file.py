@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from wattseal.log import queries
-from wattseal.log.port import StoreBusy
+from wattseal.log.port import StoreBusy, StoreUnreadable
+from wattseal.log.revision import check_version, said_version
 
 APPLICATION_ID: Final = 0x57617474
 """In the file's header ("Watt"), so that `file` and we know it."""
@@ -24,10 +25,6 @@ _READER_CACHE_KIB: Final = 4_096
 _BUSY_S: Final = 1
 """How long to wait for another process to finish what should take a moment, such as reading the WAL after a crash."""
 _STATEMENTS: Final = 200
-
-
-class StoreUnreadable(RuntimeError):
-    """The file is no store, or one of another version of Wattseal; the message says which and what to do."""
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -156,17 +153,7 @@ def _make_durable(connection: sqlite3.Connection, path: Path) -> None:
 
 def check_revision(connection: sqlite3.Connection, path: Path) -> None:
     """Begin to read: raise StoreUnreadable if what is there is not what this version of Wattseal reads."""
-    revision = _revision(connection, path)
-    if revision < queries.VERSION:
-        raise StoreUnreadable(
-            f"{path} has schema {revision}, older than {queries.VERSION}, which this version of Wattseal needs: "
-            "make a backup, then migrate it"
-        )
-    if revision > queries.VERSION:
-        raise StoreUnreadable(
-            f"{path} has schema {revision}, newer than {queries.VERSION}, the newest that this version of Wattseal "
-            "knows: install the version that wrote it"
-        )
+    check_version(_revision(connection, path), path)
 
 
 def _revision(connection: sqlite3.Connection, path: Path) -> str:
@@ -176,9 +163,7 @@ def _revision(connection: sqlite3.Connection, path: Path) -> str:
         if _primary_code(error) in {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB}:  # no such table; no database
             raise StoreUnreadable(f"{path} is not a store of Wattseal") from None
         raise
-    if row is None:
-        raise StoreUnreadable(f"{path} does not say which schema it has: it is damaged")
-    return str(row[0])
+    return said_version(row, path)
 
 
 def _primary_code(error: sqlite3.Error) -> int:

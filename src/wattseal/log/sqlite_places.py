@@ -20,11 +20,10 @@ from typing import Any, Final
 
 from wattseal.core.emlog import SCHEMA as RECORD
 from wattseal.log.port import EntryRow, ReadingRow
+from wattseal.log.queries import BLOCK_ROWS
 
 RUN_ROWS: Final = 8_192
 RUNS: Final = 16
-BLOCK_ROWS: Final = 1_024
-"""How many entries share one row of entry_block, which says from when to when their records start."""
 
 CHUNK: Final = 512
 """Rows in one INSERT, a power of two: sqlite3 lets go of the interpreter's lock at each step, and while another thread

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from wattseal.log import queries
 from wattseal.log.port import EntryRow, RecordFilter
-from wattseal.log.sqlite_places import BLOCK_ROWS
+from wattseal.log.queries import BLOCK_ROWS
 
 FEW_METERS: Final = 64
 """Up to so many meters are asked for one by one."""

@@ -5,11 +5,17 @@ from __future__ import annotations
 import io
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, StaticPool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateSchema
+
+if TYPE_CHECKING:  # it is in an extra of the package
+    import psycopg
 
 FOLDER = Path(__file__).parent
 
@@ -40,6 +46,25 @@ def upgrade(connection: sqlite3.Connection) -> None:
     with engine.begin() as sql:
         config.attributes["connection"] = sql
         command.upgrade(config, "head")
+
+
+def upgrade_postgres(connection: psycopg.Connection[Any], schema: str) -> None:
+    """As `upgrade`, of a schema of a PostgreSQL database, which is made if it is not there and is on the search path.
+
+    The connection is used up.
+    """
+    connection.autocommit = False
+    engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
+    config = configuration()
+    try:
+        with engine.begin() as sql:
+            sql.execute(CreateSchema(schema, if_not_exists=True))
+            config.attributes["connection"] = sql
+            command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise error.orig or error from None
+    finally:
+        engine.dispose()
 
 
 def upgrade_script(dialect: str) -> str:

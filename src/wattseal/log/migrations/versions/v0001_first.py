@@ -45,7 +45,12 @@ def upgrade() -> None:
         is_record = sa.text("schema = 'emlog-1.1'")
         op.create_index("entry_place", "entry", ["meter_no", "start_s"], postgresql_where=is_record)
         op.create_index("entry_order", "entry", ["meter_no", "idx"], postgresql_where=is_record)
+        is_long = sa.text("schema = 'emlog-1.1' AND end_s - start_s > 4096")
+        op.create_index("entry_long", "entry", ["meter_no", "end_s"], postgresql_where=is_long)
         op.create_index("reading_place", "reading", ["chain_no", "epoch", "seq"])
+        _blocks()
+        # Hashes cannot be compressed; nobody need try.
+        op.execute("ALTER TABLE tile ALTER COLUMN data SET STORAGE EXTERNAL")
 
 
 def _partial_index(name: str, table: str, columns: list[str], condition: str) -> None:
@@ -188,8 +193,12 @@ def _places() -> None:
     op.create_table("record_order", _key("meter_no"), _key("idx"), **KEYED)
     op.create_table("record_run", _key("run"), _number("first_idx"), **PLAIN)
     op.create_table("record_span", _key("span"), **PLAIN)
-    op.create_table("entry_block", _key("block"), _number("first_s"), _number("last_s"), **PLAIN)
+    _blocks()
     op.create_table(
         "reading_recent", _key("run"), _key("chain_no"), _key("epoch"), _key("seq"), _key("reading_no"), **KEYED
     )
     op.create_table("reading_place", _key("chain_no"), _key("epoch"), _key("seq"), _key("reading_no"), **KEYED)
+
+
+def _blocks() -> None:
+    op.create_table("entry_block", _key("block"), _number("first_s"), _number("last_s"), **PLAIN)
