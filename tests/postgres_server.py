@@ -14,11 +14,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import quote
 
 import psycopg
 
 USER: Final = "tester"
-PASSWORD: Final = "not%2Fa secret"
+PASSWORD: Final = "not%2Fa s@cret?"
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _PATIENCE_S: Final = 60
 
@@ -117,9 +118,10 @@ class PostgresServer:
         more = f"&schema={schema}" if schema else ""
         return f"postgresql://{user}@/postgres?host={self._folder}&port={self.port}{more}"
 
-    def tcp_url(self, schema: str, password: str) -> str:
+    def tcp_url(self, schema: str, password: str = PASSWORD, port: int | None = None) -> str:
         """The URL by loopback, where a password is asked for."""
-        return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/postgres?schema={schema}"
+        login = f"{USER}:{quote(password, safe='')}"
+        return f"postgresql://{login}@127.0.0.1:{port or self.port}/postgres?schema={schema}"
 
     def new_url(self) -> str:
         """The URL of a schema that is not there yet."""

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from wattseal.core.note_key import check_name
 from wattseal.core.refusal import Refusal
+from wattseal.log.database_url import DatabaseUrl, is_database_url
 
 FILE_NAME = "wattseal.toml"
 FILE_VARIABLE = "WATTSEAL_CONFIG"
@@ -28,6 +30,21 @@ def _origin(value: object) -> object:
     return value
 
 
+def _database(value: object) -> Path | DatabaseUrl:
+    if isinstance(value, Path | DatabaseUrl):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be a text: a file's path, or a URL like postgresql://user@host/database")  # noqa: TRY004
+    try:
+        return DatabaseUrl.parse(value) if is_database_url(value) else Path(value)
+    except Refusal as refusal:
+        raise ValueError(refusal.reason) from None
+
+
+def _database_text(value: Path | DatabaseUrl) -> str:
+    return value.text if isinstance(value, DatabaseUrl) else str(value)
+
+
 class Settings(BaseSettings):
     """Every setting, with its unit. Relative paths are relative to the data directory."""
 
@@ -37,8 +54,10 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("wattseal-data")
     """Keys and database; by default the settings file's folder."""
-    database: Path = Path("wattseal.db")
-    """The database file."""
+    database: Annotated[Path | DatabaseUrl, PlainValidator(_database), PlainSerializer(_database_text)] = Path(
+        "wattseal.db"
+    )
+    """The database: a file, or a schema on a PostgreSQL server as postgresql://user@host/database?schema=wattseal."""
     guard: Path | None = None
     """The last signed checkpoint, outside of the data directory and its backups (docs/spec/log.md §4)."""
     origin: Annotated[str, BeforeValidator(_origin)] = "localhost/wattseal"
@@ -101,9 +120,17 @@ class Settings(BaseSettings):
         return self.data_dir.expanduser().absolute()
 
     @property
+    def store_place(self) -> Path | DatabaseUrl:
+        """Where the store is: the database file, absolute, or a schema on a server."""
+        return self.database if isinstance(self.database, DatabaseUrl) else self.folder / self.database.expanduser()
+
+    @property
     def database_path(self) -> Path:
-        """The database file."""
-        return self.folder / self.database.expanduser()
+        """The database file. Refuses where the store is on a server."""
+        place = self.store_place
+        if isinstance(place, DatabaseUrl):
+            raise Refusal("database", f"is no file but {place}")
+        return place
 
     @property
     def guard_path(self) -> Path:
@@ -146,12 +173,17 @@ def load_settings(file: Path | None = None, **given: Any) -> Settings:  # noqa: 
     Without `file` it is the one that FILE_VARIABLE names, else FILE_NAME in the working directory if there is one.
     Raises Refusal(setting, why) for the first setting that is wrong.
     """
+    return _load(settings_file(file), given)
+
+
+def settings_file(file: Path | None = None) -> Path | None:
+    """The file that `load_settings` reads. Refuses one that is named and not there."""
     path = file or (Path(named) if (named := os.environ.get(FILE_VARIABLE)) else None)
     if path is None and Path(FILE_NAME).is_file():
         path = Path(FILE_NAME)
     if path is not None and not path.is_file():
         raise Refusal("settings", f"there is no file {path}")
-    return _load(path, given)
+    return path
 
 
 def new_settings(**given: Any) -> Settings:  # noqa: ANN401 - values of any setting
@@ -169,7 +201,8 @@ def _load(path: Path | None, given: Mapping[str, Any]) -> Settings:
         if path is not None and "data_dir" not in loaded.model_fields_set:
             loaded = FromFile(**values, data_dir=path.absolute().parent)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # Without what was given: a password may stand in it.
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "settings"
         raise Refusal(where, first["msg"].removeprefix("Value error, ")) from None
     except ValueError as error:  # the TOML itself
@@ -200,3 +233,29 @@ def settings_text(settings: Settings) -> str:
             shown = "…" if default is None else json.dumps(default, default=str)
             lines += [f"# {name} = {shown}", f"#     {field.description}"]
     return "\n".join(lines) + "\n"
+
+
+def write_settings(path: Path, text: str) -> None:
+    """Write a settings file, whole or not at all; for its owner alone, since a database's password may stand in it."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        if path.exists() and os.geteuid() == 0:  # root may change the settings of the user that the server runs as
+            os.fchown(file.fileno(), path.stat().st_uid, path.stat().st_gid)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def database_line(database: DatabaseUrl, *, hidden: bool = False) -> str:
+    """The line of a settings file that says where the store is; `hidden`: to be shown, without the password."""
+    escaped = (str(database) if hidden else database.text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'database = "{escaped}"'
+
+
+def with_database(text: str, database: DatabaseUrl) -> str:
+    """The text of a settings file with another database; all other lines stay as they are."""
+    kept = [line for line in text.splitlines() if not re.match(r"\s*database\s*=", line)]
+    # First: a line after the head of a table would belong to that.
+    return "\n".join([database_line(database), *kept]) + "\n"

@@ -1,4 +1,4 @@
-"""Puts a site together and runs it. The only file that says which adapters are used: SQLite, and the simulated chain.
+"""Puts a site together and runs it. The only file that names adapters: SQLite, PostgreSQL, and the simulated chain.
 
     store ─ guard ─ sequencer ─ ingest ─ attestor ─ application ─ uvicorn
 Each is opened after the one before and closed before it, also when opening fails half-way.
@@ -11,9 +11,10 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Final, ParamSpec, TypeVar
 
 import structlog
@@ -29,18 +30,21 @@ from wattseal.api.health import gauges
 from wattseal.api.metrics import Metrics
 from wattseal.api.services import Services
 from wattseal.api.source_rate import SourceRate
-from wattseal.config import FILE_NAME, Settings, settings_text
+from wattseal.config import FILE_NAME, Settings, settings_text, write_settings
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.refusal import Refusal
 from wattseal.core.registry import Signer
 from wattseal.ingest.ingest import Ingest
 from wattseal.ingest.settings import Settings as IngestSettings
 from wattseal.ingest.writer import NS, ClockNs
+from wattseal.log.database_url import DatabaseUrl
 from wattseal.log.guard import Guard
 from wattseal.log.key_file import make_key_file, read_key_file
+from wattseal.log.move import Source, Target
 from wattseal.log.port import Store, Write
 from wattseal.log.sequencer import Sequencer
 from wattseal.log.sqlite import SqliteStore
+from wattseal.log.sqlite_file import migrate
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,17 +76,21 @@ def make_site(settings: Settings) -> str:
     Refusal if there is a site already: a log's key and history are never overwritten.
     """
     folder = settings.folder
-    taken = [path for path in (folder / FILE_NAME, settings.log_key_path, settings.database_path) if path.exists()]
-    if taken or settings.guard_path.exists():
-        raise Refusal("data_dir", f"{(taken or [settings.guard_path])[0]} exists: there is a site already")
+    place = settings.store_place
+    for path in (folder / FILE_NAME, settings.log_key_path, place, settings.guard_path):
+        if isinstance(path, Path) and path.exists():
+            raise Refusal("data_dir", f"{path} exists: there is a site already")
+    if isinstance(place, DatabaseUrl):
+        with suppress(FileNotFoundError), closing(open_store(place, read_only=True)):
+            raise Refusal("database", f"{place} holds a store already")
     folder.mkdir(parents=True, exist_ok=True)
     for path, name in _keys(settings).items():
         make_key_file(path, name)
     token, row = mint("first operator", ["operator"], [], int(time.time()))
-    with closing(SqliteStore.open(settings.database_path, create=True)) as store, store.write() as tx:
+    with closing(open_store(place, create=True)) as store, store.write() as tx:
         tx.add_token(row)
     # Last: whoever finds the file finds a whole site.
-    (folder / FILE_NAME).write_text(settings_text(settings), encoding="utf-8")
+    write_settings(folder / FILE_NAME, settings_text(settings))
     return token
 
 
@@ -93,6 +101,22 @@ def _keys(settings: Settings) -> dict[Path, str]:
         settings.operator_key_path: f"{settings.origin}/operator",
         settings.gateway_key_path: f"{settings.origin}/gateway",
     }
+
+
+def open_store(place: Path | DatabaseUrl, *, create: bool = False, read_only: bool = False) -> Store:
+    """The store at that place. Raises as SqliteStore.open and PostgresStore.open; Refusal without the driver."""
+    if isinstance(place, Path):
+        return SqliteStore.open(place, create=create, read_only=read_only)
+    opened: Store = _postgres().PostgresStore.open(place, create=create, read_only=read_only)
+    return opened
+
+
+def _postgres() -> ModuleType:
+    try:
+        from wattseal.log import postgres  # noqa: PLC0415 - its driver is an extra of the package
+    except ImportError as error:
+        raise Refusal("database", f"needs PostgreSQL's driver: pip install 'wattseal[postgres]' ({error})") from None
+    return postgres
 
 
 # --- Opening a site ---------------------------------------------------------------------------------------------------
@@ -110,7 +134,7 @@ async def run_site(
     FileNotFoundError where there is no site.
     """
     async with AsyncExitStack() as stack:
-        store = stack.enter_context(closing(SqliteStore.open(settings.database_path)))
+        store = stack.enter_context(closing(open_store(settings.store_place)))
         guard = stack.enter_context(Guard(settings.guard_path))
         log_key, operator, gateway = map(read_key_file, _keys(settings))
         now = clock_ns() // NS
@@ -219,15 +243,37 @@ def open_site(settings: Settings, *, workers: int = 0, clock_ns: ClockNs = time.
 @contextmanager
 def read_store(settings: Settings) -> Iterator[Store]:
     """The store to read from, also while a server runs on it."""
-    with closing(SqliteStore.open(settings.database_path, read_only=True)) as store:
+    with closing(open_store(settings.store_place, read_only=True)) as store:
         yield store
 
 
 @contextmanager
 def write_store(settings: Settings) -> Iterator[Store]:
     """The store alone, for mending what keeps the log from being opened. Raises StoreBusy while a server runs."""
-    with closing(SqliteStore.open(settings.database_path)) as store:
+    with closing(open_store(settings.store_place)) as store:
         yield store
+
+
+@contextmanager
+def stores_to_move(settings: Settings, to: DatabaseUrl) -> Iterator[tuple[Source, Target]]:
+    """The site's store, held so that nobody writes it, and the store at `to`, made if it is not there."""
+    place = settings.store_place
+    if isinstance(place, DatabaseUrl):
+        raise Refusal("database", f"is on a server already: {place}")
+    with (
+        closing(SqliteStore.open(place)) as source,
+        closing(_postgres().PostgresStore.open(to, create=True)) as target,
+    ):
+        yield source, target
+
+
+def upgrade_store(settings: Settings) -> None:
+    """Bring a store of an older version of Wattseal to this one, while nobody writes it."""
+    place = settings.store_place
+    if isinstance(place, Path):
+        migrate(place)
+    else:
+        _postgres().migrate(place)
 
 
 # --- The server -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from wattseal.cli import (
     fsck,
     import_,
     init,
+    migrate,
     serve,
     simulate,
     tariff,
@@ -60,6 +61,7 @@ def build() -> typer.Typer:
     app.command("tlog", rich_help_panel="Prove", add_help_option=False)(_tlog)
     app.command("fsck", rich_help_panel="Keep")(fsck.fsck)
     app.command("backup", rich_help_panel="Keep")(backup.backup)
+    app.command("migrate", rich_help_panel="Keep")(migrate.migrate)
     return app
 
 

@@ -35,9 +35,16 @@ def backup(
     """
     from wattseal.cli.table import progress
     from wattseal.config import load_settings
+    from wattseal.log.database_url import DatabaseUrl
     from wattseal.serve import read_store
 
     settings = load_settings(config)
+    if isinstance(settings.store_place, DatabaseUrl):
+        raise Failure(
+            f"The store is on a PostgreSQL server: {settings.store_place}",
+            "Use the server's own backup, as docs/operate/postgres.md says: pg_dump --format=custom "
+            f"--schema={settings.store_place.schema} --file={file} {settings.store_place.shown_conninfo!r}",
+        )
     if file.exists():
         raise Failure(f"{file} exists.", "Choose another name: a backup never overwrites one.")
     if settings.guard_path.parent == file.absolute().parent:

@@ -25,6 +25,14 @@ def init(
             show_default=False,
         ),
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Keep the log in PostgreSQL: postgresql://user@host/database?schema=wattseal; by default in a file.",
+            show_default=False,
+        ),
+    ] = None,
     port: Annotated[int | None, typer.Option(help="The port to serve on later.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
@@ -37,7 +45,7 @@ def init(
     from wattseal.config import FILE_NAME, load_settings, new_settings
     from wattseal.serve import make_site, open_site
 
-    given = {"data_dir": folder.absolute(), "origin": origin, "port": port}
+    given = {"data_dir": folder.absolute(), "origin": origin, "port": port, "database": database}
     # The guard's place is written down: it must be the same one whoever starts the server, from wherever.
     place = new_settings(**given).guard_path if guard is None else guard.absolute()
     settings = new_settings(**given, guard=place)

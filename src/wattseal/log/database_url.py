@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final, Self
+from urllib.parse import unquote
 
 from wattseal.core.refusal import Refusal
 
@@ -19,6 +20,8 @@ _HIDDEN: Final = "***"
 _SECRETS: Final = frozenset({"password", "sslpassword"})
 # Lower case, so that it means the same with and without quotation marks; 63 bytes are PostgreSQL's limit.
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
+_HOST: Final = r"(?:\[[0-9A-Fa-f:.%]+\]|[^:@/\[\],]*)(?::[0-9]*)?"
+_HEAD: Final = re.compile(rf"[a-z]+://(?:[^:@/]*(?::[^@/]*)?@)?{_HOST}(?:,{_HOST})*(?:/[^@/]*)?", re.ASCII)
 _MAX_CHARACTERS: Final = 4_096
 
 
@@ -39,6 +42,9 @@ class DatabaseUrl:
         if not is_database_url(text) or not text.isprintable() or "#" in text:
             raise Refusal("database", "is not a URL like postgresql://user@host/database")
         head, options = _split(text)
+        if not _HEAD.fullmatch(head):
+            # Else a part of the password would be taken for a host, and shown.
+            raise Refusal("database", "is not postgresql://user:password@host:port/database with %40 for @, %2F for /")
         schemas = [value for name, value in options if name == "schema"] or [DEFAULT_SCHEMA]
         if len(schemas) > 1 or not _SCHEMA.fullmatch(schemas[0]) or schemas[0].startswith("pg_"):
             raise Refusal("database", "schema must be one name of a-z, 0-9 and _, up to 63 characters, not pg_…")
@@ -49,17 +55,26 @@ class DatabaseUrl:
         """Whether whoever reads the text could use the database."""
         return str(self) != self.text
 
+    @property
+    def shown_conninfo(self) -> str:
+        """What other programs of PostgreSQL take, without the password."""
+        return _shown(self.conninfo)
+
     def __str__(self) -> str:
         """Without the password."""
-        head, options = _split(self.text)
-        scheme, rest = head.split("://", 1)
-        login, at, place = rest.rpartition("@")
-        user, colon, _ = login.partition(":")
-        shown = f"{scheme}://{user}{colon and ':' + _HIDDEN}{at}{place}"
-        return _join(shown, [(name, _HIDDEN if name in _SECRETS else value) for name, value in options])
+        return _shown(self.text)
 
     def __repr__(self) -> str:
         return f"DatabaseUrl({str(self)!r})"
+
+
+def _shown(text: str) -> str:
+    head, options = _split(text)
+    scheme, rest = head.split("://", 1)
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    shown = f"{scheme}://{user}{colon and ':' + _HIDDEN}{at}{place}"
+    return _join(shown, [(name, _HIDDEN if unquote(name) in _SECRETS else value) for name, value in options])
 
 
 def _split(text: str) -> tuple[str, list[tuple[str, str]]]:

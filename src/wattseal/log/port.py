@@ -22,6 +22,9 @@ from typing import NamedTuple, Protocol
 ENTRY_TILES = -1
 """The level under which entry tiles are stored: the entries' 32 bytes one after the other, 256 a tile."""
 
+MOVED_TO = "moved_to"
+"""The setting of a store that was left: where the log goes on (log/move.py)."""
+
 BOUNDARY, DETAIL, HELD, LATE = "boundary", "detail", "held", "late"
 SET_ASIDE, SET_ASIDE_IN_CHAIN = "set-aside", "set-aside-in-chain"
 """States of a reading. `set-aside-in-chain`: quarantined, but its digest satisfies the next prev (docs/spec/reading.md

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import psycopg
 
+from wattseal.core.refusal import Refusal
 from wattseal.log import queries
 from wattseal.log.database_url import DatabaseUrl
 from wattseal.log.port import Read, StoreFailed, Write
@@ -24,6 +25,7 @@ from wattseal.log.postgres_connection import (
     upgrade,
 )
 from wattseal.log.postgres_read import PostgresRead
+from wattseal.log.postgres_rows import PostgresFilling, rows_of
 from wattseal.log.postgres_write import CALLERS_ERRORS, Ends, PostgresWrite, load_ends
 from wattseal.log.revision import check_version
 
@@ -174,7 +176,7 @@ class PostgresStore:
 
     def _begin(self, writer: Connection) -> None:
         try:
-            cursor = writer.execute("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SELECT pg_backend_pid()")
+            cursor = writer.execute("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_backend_pid()")
             cursor.nextset()
             row = cursor.fetchone()
             if row is None or row[0] != self._session:
@@ -208,6 +210,29 @@ class PostgresStore:
             with suppress(psycopg.Error):
                 writer.execute("ROLLBACK")
             raise
+
+    # --- A log that moves here ----------------------------------------------------------------------------------------
+
+    def rows(self, table: str, columns: Sequence[str], flags: Sequence[str], order: str) -> Iterator[tuple[Any, ...]]:  # noqa: ARG002 - flags are booleans here
+        """All rows of a table, for a move from another database (log/move.py)."""
+        connection = self._begun_reader()
+        try:
+            yield from rows_of(connection, table, columns, order)
+        finally:
+            connection.close()
+
+    @contextmanager
+    def filling(self) -> Iterator[PostgresFilling]:
+        """One transaction of the writer, to fill an empty store; durable when the block has ended without an error."""
+        with self.write() as tx:
+            writer = self._writer
+            if any(tx.counts().values()) or writer is None:
+                raise Refusal("to", f"{self._url} is not empty")
+            filling = PostgresFilling(writer)
+            yield filling
+            filling.finish()
+        if self._writer is not None:
+            self._ends = load_ends(self._writer)
 
     def close(self) -> None:
         """Let go of all connections. Waits for the writer; a read that is still running lets go at its end."""

@@ -34,7 +34,6 @@ _DURABLE: Final = frozenset({"on", "remote_apply"})
 # A writer that thinks for long is no fault, and a limit that hits within a transaction would halt the log. On the
 # server's side keepalives let go of the lock of a writer whose machine vanished.
 _SESSION: Final = {
-    "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
@@ -50,7 +49,7 @@ _STATE: Final = """
            to_regclass(%(schema)s || '.alembic_version') IS NOT NULL"""
 _SERVER: Final = """
     SELECT current_setting('fsync'), current_setting('synchronous_commit'), current_setting('server_encoding'),
-           current_setting('data_sync_retry', true), pg_is_in_recovery()"""
+           current_setting('data_sync_retry', true), pg_is_in_recovery(), current_setting('transaction_read_only')"""
 
 
 def connect(url: DatabaseUrl) -> Connection:
@@ -73,6 +72,7 @@ def connect(url: DatabaseUrl) -> Connection:
         # One type for every integer: else a statement would be prepared for each size that a number happens to have.
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.adapters.register_dumper(int, Int8BinaryDumper)
+        connection.execute("SET statement_timeout = 0")
         connection.execute("SELECT set_config('search_path', %s, false)", [f"{url.schema}, pg_temp"])
         connection.execute(
             # Those that this version of the server has.
@@ -162,9 +162,11 @@ def make_durable(connection: Connection, url: DatabaseUrl) -> None:
     """Let a commit return when it is on the disk; StoreUnreadable where the server does not see to that."""
     if _server(connection)[1] not in _DURABLE:
         connection.execute("SET synchronous_commit = on")
-    fsync, synchronous, encoding, retries, is_standby = _server(connection)
+    fsync, synchronous, encoding, retries, is_standby, is_read_only = _server(connection)
     if is_standby:
         raise StoreUnreadable(f"{url} is a standby, which cannot be written: give the primary's address")
+    if is_read_only == "on":
+        raise StoreUnreadable(f"{url} may only be read: default_transaction_read_only is on for this user or database")
     if encoding != "UTF8":
         raise StoreUnreadable(f"{url} has the encoding {encoding}: make the database with ENCODING 'UTF8'")
     if fsync != "on" or synchronous not in _DURABLE or retries == "on":

@@ -26,7 +26,7 @@ def types(row: type[NamedTuple]) -> list[str]:
 
 
 def copy_rows(
-    connection: Connection, table: str, columns: str, column_types: Sequence[str], rows: Iterable[Sequence[Any]]
+    connection: Connection, table: str, columns: str, column_types: Sequence[str | int], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Add rows by COPY, in PostgreSQL's binary format: for large groups several times as fast as INSERT."""
     query = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"

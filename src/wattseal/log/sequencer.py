@@ -26,7 +26,7 @@ from wattseal.core.tiles import WIDTH, Tile, TileEdge
 from wattseal.log.continuity import checkpoint_to_sign, find_end, opened
 from wattseal.log.guard import Guard
 from wattseal.log.ids import new_ids
-from wattseal.log.port import ENTRY_TILES, BatchRow, EntryRow, Read, Store, StoreBusy, StoreConflict, Write
+from wattseal.log.port import ENTRY_TILES, MOVED_TO, BatchRow, EntryRow, Read, Store, StoreBusy, StoreConflict, Write
 from wattseal.log.salts import NO_SECRET
 from wattseal.log.tail import Damaged, last_bundle, tile_reader
 
@@ -104,6 +104,8 @@ class Sequencer:
         with self._halting("the log could not be opened"):
             held = guard.read()
             with store.read() as read:
+                if (place := read.meta(MOVED_TO)) is not None:
+                    raise Halted(f"this store was moved to {place.decode()}, where the log goes on")
                 end = find_end(read, held, self.verifier)
                 self._bundle = last_bundle(read, end.edge.size)
             self._edge, self._last = end.edge, end.last

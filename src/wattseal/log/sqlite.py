@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from wattseal.log.port import Read, StoreBusy, StoreFailed, Write
 from wattseal.log.sqlite_file import WriteLock, check_revision, connect_reader, connect_writer, create_file, is_busy
@@ -101,6 +101,21 @@ class SqliteStore:
                     self._readers.append(connection)
             if not is_kept:
                 connection.close()
+
+    def rows(self, table: str, columns: Sequence[str], flags: Sequence[str], order: str) -> Iterator[tuple[Any, ...]]:
+        """All rows of a table, for a move to another database (log/move.py); `flags` are its columns of 0 and 1."""
+        connection = connect_reader(self._path)
+        places = [columns.index(name) for name in flags]
+        try:
+            query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608 - names of our schema
+            for row in connection.execute(query):
+                yield (
+                    (*[bool(value) if place in places else value for place, value in enumerate(row)],)
+                    if places
+                    else row
+                )
+        finally:
+            connection.close()
 
     def _reader(self) -> sqlite3.Connection:
         with self._readers_lock:

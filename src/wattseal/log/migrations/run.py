@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, StaticPool, create_engine, event
+from sqlalchemy import Connection, StaticPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
@@ -58,7 +58,9 @@ def upgrade_postgres(connection: psycopg.Connection[Any], schema: str) -> None:
     config = configuration()
     try:
         with engine.begin() as sql:
-            sql.execute(CreateSchema(schema, if_not_exists=True))
+            # Asked first: IF NOT EXISTS wants the right to make schemas, also where this one exists.
+            if sql.scalar(text("SELECT to_regnamespace(:schema)"), {"schema": schema}) is None:
+                sql.execute(CreateSchema(schema))
             config.attributes["connection"] = sql
             command.upgrade(config, "head")
     except DBAPIError as error:
