@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from wattseal.config import Settings, load_settings
+from wattseal.config import Settings, load_settings, settings_text, with_database
 from wattseal.core.refusal import Refusal
+from wattseal.log.database_url import DatabaseUrl
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +81,29 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().port = 5
+
+
+def test_the_database_is_a_file_or_a_place_on_a_server(tmp_path: Path) -> None:
+    file = write(tmp_path / "a" / "wattseal.toml", 'database = "postgresql://u:tiger@h/db?schema=plant"\nport = 1\n')
+    settings = load_settings(file)
+    assert isinstance(settings.store_place, DatabaseUrl)
+    assert (settings.store_place.conninfo, settings.store_place.schema) == ("postgresql://u:tiger@h/db", "plant")
+    assert "tiger" not in repr(settings) + str(settings.store_place)
+    with pytest.raises(Refusal, match=r"is no file but postgresql://u:\*\*\*@h/db"):
+        _ = settings.database_path
+    written = settings_text(settings)
+    assert load_settings(write(tmp_path / "b" / "wattseal.toml", written)).store_place == settings.store_place
+    other = DatabaseUrl.parse("postgresql://h/other")
+    changed = with_database(f"{written}[table]\n", other)
+    assert changed.startswith('database = "postgresql://h/other"\n')
+    assert changed.count("database =") == 1
+    assert load_settings(write(file, with_database("port = 1\n", other))).store_place == other
+    assert load_settings(write(file, 'database = "~/x.db"\n')).store_place == Path.home() / "x.db"
+
+
+@pytest.mark.parametrize("value", ['"postgresql://u:tiger@h@x/db"', '"postgresql://u:tiger@h/db?schema=A"', "7", "[]"])
+def test_a_database_that_is_refused_is_not_repeated(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        load_settings(write(tmp_path / "wattseal.toml", f"database = {value}\n"))
+    assert refused.value.field == "database"
+    assert "tiger" not in str(refused.value)
