@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.live import PROGRAM, Device, Server, bad, good
+from tests.postgres_server import PostgresServer
 from wattseal.config import Settings, load_settings
 from wattseal.core.refusal import Refusal
 from wattseal.log.guard import GuardBusy, read_guard
@@ -173,3 +174,51 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=os.environ)
     assert run.returncode
     assert "in use" in run.stderr
+
+
+@pytest.mark.realserver
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_server_on_postgresql_goes_on_after_a_restart(
+    postgres: PostgresServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    server = Server(tmp_path, database=postgres.new_url())
+    device = Device("site", "d")
+    server.enrol(device)
+    server.send(device.next(), device.next(), device.next())
+    batch = server.flush()
+    server.process.send_signal(number)
+    assert server.process.wait(30) == (-9 if number is signal.SIGKILL else 0)
+    server.stop()
+    server.start()
+    try:
+        assert len(good(server.as_operator.get("/api/v1/logs"))["items"]) == 2
+        assert server.send(device.next())[0]["outcome"] == "admitted"
+        assert server.flush()["id"] == batch["id"] + 1
+        with postgres.connect() as admin:
+            ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'wattseal'"
+            admin.execute(f"{ended} AND datname = 'postgres'")
+        answer = server.as_nobody.post(
+            "/api/v1/logs", content=device.next(), headers={"content-type": "application/cose"}
+        )
+        assert answer.status_code >= 500
+        assert server.as_nobody.get("/health").json()["status"] == "halted"
+    finally:
+        server.stop()
+
+
+WITHOUT_DRIVER = """
+import sys
+sys.modules["psycopg"] = None
+from wattseal.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_missing_driver_is_named(tmp_path: Path) -> None:
+    url = "postgresql://u:tiger@127.0.0.1/db"
+    command = ["init", str(tmp_path / "site"), "--origin", "x.example", "--database", url]
+    said = subprocess.run([sys.executable, "-c", WITHOUT_DRIVER, *command], check=False, capture_output=True, text=True)
+    assert said.returncode == 1
+    assert "pip install 'wattseal[postgres]'" in said.stderr
+    assert "tiger" not in said.stderr
+    assert not (tmp_path / "site" / "log.key").exists()

@@ -34,6 +34,9 @@ _DURABLE: Final = frozenset({"on", "remote_apply"})
 # A writer that thinks for long is no fault, and a limit that hits within a transaction would halt the log. On the
 # server's side keepalives let go of the lock of a writer whose machine vanished.
 _SESSION: Final = {
+    # Each question has an index that gives its rows in order, up to a limit. To collect all of them first seems cheap
+    # to the planner while nobody has analysed the tables.
+    "enable_bitmapscan": "off",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",

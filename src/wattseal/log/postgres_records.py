@@ -2,7 +2,7 @@
 
 As in SQLite there are three ways: by the index of the few records with a status other than `ok`; meter by meter where
 they are few; else in the order of the entries, and where a time is given only those blocks of them that hold some of
-it. Each way is written so that the planner cannot take another one: LIMIT and OFFSET keep a subquery as it stands.
+it. Each way is written so that the planner can hardly take another one: LIMIT and OFFSET keep a subquery as it stands.
 """
 
 # ruff: noqa: S608 - only names and whole conditions are put into the text; every value is a parameter
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from wattseal.log import queries
+from wattseal.log.entry_blocks import ranges
 from wattseal.log.port import EntryRow, RecordFilter
 from wattseal.log.queries import BLOCK_ROWS, IS_RECORD, LONG_S
 
@@ -22,6 +23,9 @@ FEW_METERS: Final = 64
 _OK: Final = "ok"
 _FOREVER: Final = (1 << 63) - 1
 _ENTRY: Final = queries.columns(EntryRow)
+# Said otherwise than in the partial indexes, these cannot serve: a table that nobody has analysed yet seems to have
+# one record, and reading all of them by an index would seem cheap.
+_IS_RECORD_BY_IDX: Final = f"schema || '' = '{queries.RECORD}'"
 
 _METERS: Final = (
     "SELECT meter_no FROM meter WHERE site_id = coalesce(:site_id, site_id) "
@@ -29,7 +33,7 @@ _METERS: Final = (
 )
 _TIME: Final = "AND start_s >= :from_s AND start_s < :to_s"
 _SCAN: Final = (
-    f"SELECT {_ENTRY} FROM entry WHERE {IS_RECORD} AND idx >= :low AND idx < :high {{conditions}} "
+    f"SELECT {_ENTRY} FROM entry WHERE {{is_record}} AND idx >= :low AND idx < :high {{conditions}} "
     "ORDER BY idx {order} LIMIT :limit"
 )
 _BY_METER: Final = f"""
@@ -46,14 +50,10 @@ _BY_METER_AND_TIME: Final = f"""
                    {{conditions}} OFFSET 0) AS of_meter
         ORDER BY idx {{order}} LIMIT :limit) AS chosen
       JOIN entry e USING (idx) ORDER BY idx {{order}}"""
-_BY_BLOCK: Final = f"""
-    SELECT {queries.columns(EntryRow, "e")} FROM entry_block b CROSS JOIN LATERAL (
-        SELECT {_ENTRY} FROM entry WHERE {IS_RECORD} AND idx >= greatest(b.block * {BLOCK_ROWS}, :low)
-               AND idx < least((b.block + 1) * {BLOCK_ROWS}, :high) {{conditions}} ORDER BY idx {{order}} LIMIT :limit
-        ) AS e
-     WHERE b.block >= :low / {BLOCK_ROWS} AND b.block <= :high / {BLOCK_ROWS}
-       AND b.last_s >= :from_s AND b.first_s < :to_s
-     ORDER BY b.block {{order}}, e.idx {{order}} LIMIT :limit"""
+_BLOCKS: Final = (
+    f"SELECT block FROM entry_block WHERE block >= :low / {BLOCK_ROWS} AND block <= :high / {BLOCK_ROWS} "
+    "AND last_s >= :from_s AND first_s < :to_s ORDER BY block {order}"
+)
 
 OVERLAPPING: Final = f"""
     SELECT {_ENTRY} FROM entry WHERE {IS_RECORD} AND meter_no = :meter_no AND start_s > :since_s AND start_s < :to_s
@@ -84,17 +84,18 @@ def choose(fetch: Fetch, chosen: RecordFilter) -> list[EntryRow]:
     if chosen.limit <= 0 or low >= high or meters == []:
         return []
     has_time = chosen.from_s is not None or chosen.to_s is not None
-    query, conditions = _SCAN, _TIME if has_time else ""
+    is_few = meters is not None and len(meters) <= FEW_METERS
+    query, is_record = _SCAN, _IS_RECORD_BY_IDX
+    conditions = _TIME if has_time else ""
+    if chosen.status is not None:
+        conditions += " AND status = :status"
     if chosen.status not in {None, _OK}:
         # The partial index is used only where the condition says what the index does.
-        conditions += f" AND status = :status AND status <> '{_OK}'"
-    elif meters is not None and len(meters) <= FEW_METERS:
+        conditions += f" AND status <> '{_OK}'"
+        is_record = IS_RECORD
+    elif is_few:
         query = _BY_METER_AND_TIME if has_time else _BY_METER
-    elif has_time:
-        query = _BY_BLOCK
-    if chosen.status == _OK:
-        conditions += " AND status = :status"
-    if meters is not None and query in {_SCAN, _BY_BLOCK}:
+    if meters is not None and query == _SCAN:
         conditions += " AND meter_no = ANY(:meters::bigint[])"
     parameters = {
         "low": low,
@@ -105,8 +106,18 @@ def choose(fetch: Fetch, chosen: RecordFilter) -> list[EntryRow]:
         "from_s": -_FOREVER if chosen.from_s is None else chosen.from_s,
         "to_s": _FOREVER if chosen.to_s is None else chosen.to_s,
     }
-    text = query.format(conditions=conditions, order="DESC" if chosen.newest_first else "ASC")
-    return [EntryRow._make(row) for row in fetch(text, parameters)]
+    order = "DESC" if chosen.newest_first else "ASC"
+    text = query.format(conditions=conditions, is_record=is_record, order=order)
+    if not has_time or query != _SCAN or is_record == IS_RECORD:
+        return [EntryRow._make(row) for row in fetch(text, parameters)]
+    found: list[EntryRow] = []
+    blocks = [row[0] for row in fetch(_BLOCKS.format(order=order), parameters)]
+    for first, end in ranges(blocks, BLOCK_ROWS, low, high, newest_first=chosen.newest_first):
+        part = {**parameters, "low": first, "high": end, "limit": chosen.limit - len(found)}
+        found += [EntryRow._make(row) for row in fetch(text, part)]
+        if len(found) >= chosen.limit:
+            break
+    return found
 
 
 def _meters(fetch: Fetch, chosen: RecordFilter) -> list[int] | None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from wattseal.log import queries
+from wattseal.log.entry_blocks import ranges
 from wattseal.log.port import EntryRow, RecordFilter
 from wattseal.log.queries import BLOCK_ROWS
 
@@ -22,7 +23,6 @@ FEW_METERS: Final = 64
 """Up to so many meters are asked for one by one."""
 OK: Final = "ok"
 
-_BLOCKS_AT_ONCE: Final = 32
 _FOREVER: Final = (1 << 63) - 1
 
 _METERS: Final = (
@@ -151,15 +151,7 @@ class RecordChoice:
         """The ranges of indexes, in the order of the answer, outside which no record lies in the time."""
         ends = {"low": self._low // BLOCK_ROWS, "high": (self._high - 1) // BLOCK_ROWS}
         blocks = [row[0] for row in self._run(_BLOCKS.format(order=self._order), {**ends, **self._time}).fetchall()]
-        step = -1 if self._newest_first else 1
-        start = 0
-        for position in range(1, len(blocks) + 1):
-            is_run = position < len(blocks) and blocks[position] == blocks[position - 1] + step
-            if is_run and position - start < _BLOCKS_AT_ONCE:
-                continue
-            first, last = sorted((blocks[start], blocks[position - 1]))
-            yield max(first * BLOCK_ROWS, self._low), min((last + 1) * BLOCK_ROWS, self._high)
-            start = position
+        yield from ranges(blocks, BLOCK_ROWS, self._low, self._high, newest_first=self._newest_first)
 
     def _of_few(self, meters: list[int]) -> list[EntryRow]:
         limit = self._chosen.limit
