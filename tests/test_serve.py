@@ -222,3 +222,19 @@ def test_a_missing_driver_is_named(tmp_path: Path) -> None:
     assert "pip install 'wattseal[postgres]'" in said.stderr
     assert "tiger" not in said.stderr
     assert not (tmp_path / "site" / "log.key").exists()
+
+
+@pytest.mark.realserver
+def test_a_database_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    database = PostgresServer.make()
+    server = Server(tmp_path, database=database.new_url())
+    try:
+        database.kill()
+        for path in ("/health", "/metrics", "/api/v1/logs"):
+            client = server.as_operator if path.startswith("/api") else server.as_nobody
+            assert bad(client.get(path), 503)["title"] == "The database does not answer", path
+        database.start()
+        assert good(server.as_operator.get("/api/v1/logs"))["items"] == []
+    finally:
+        server.stop()
+        database.remove()

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from wattseal.core.refusal import Refusal
 from wattseal.ingest.receipt import Busy
-from wattseal.log.port import StoreBusy
+from wattseal.log.port import StoreBusy, StoreUnreachable
 from wattseal.log.salts import SecretErased
 from wattseal.log.sequencer import Halted
 
@@ -155,6 +155,7 @@ def install(app: FastAPI) -> None:
         RequestValidationError: _on_invalid,
         Busy: _on_busy,
         StoreBusy: _on_busy_store,
+        StoreUnreachable: _on_unreachable,
         Halted: _on_halt,
         SecretErased: _on_erased,
         HTTPException: _on_http,
@@ -191,6 +192,18 @@ async def _on_busy(_: Request, error: Busy) -> Response:
 
 async def _on_busy_store(_: Request, __: StoreBusy) -> Response:
     return busy(5).response()
+
+
+async def _on_unreachable(_: Request, error: StoreUnreachable) -> Response:
+    _log.error("database", error=str(error))
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "database-away",
+        "The database does not answer",
+        "Nothing of this request was stored. What was acknowledged before is in the database.",
+        next_step="Send the same again later.",
+        headers={"Retry-After": "5"},
+    ).response()
 
 
 async def _on_halt(_: Request, error: Halted) -> Response:

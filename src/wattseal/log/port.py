@@ -43,6 +43,10 @@ class StoreFailed(RuntimeError):
     """An error of the device left in doubt what is stored: nothing more is written until the store is opened again."""
 
 
+class StoreUnreachable(ConnectionError):
+    """The database's server does not answer. What was committed is there when it does again."""
+
+
 class StoreUnreadable(RuntimeError):
     """What is there is no store, or one of another version of Wattseal; the message says which and what to do."""
 
@@ -353,7 +357,10 @@ class Store(Protocol):
     """A database that keeps the promises above."""
 
     def read(self) -> AbstractContextManager[Read]:
-        """The newest committed state. Any number of threads may read at once; one of these serves one thread."""
+        """The newest committed state. Any number of threads may read at once; one of these serves one thread.
+
+        Raises StoreUnreachable, and errors of the device as they are.
+        """
 
     def write(self) -> AbstractContextManager[Write]:
         """The writer's transaction; committed durably at the end of the block. Not to be nested.

@@ -56,7 +56,7 @@ class PostgresStore:
         """Open the store at `url`, to write it or `read_only`; with `create`, make an empty one if nothing is there.
 
         Raises FileNotFoundError, StoreBusy if another process has it open for writing, StoreUnreadable if it is not a
-        store, one of another version or on a server that may lose commits, ConnectionError, and psycopg's errors.
+        store, one of another version or on a server that may lose commits, StoreUnreachable, and psycopg's errors.
         """
         if create and read_only:
             raise ValueError("a store cannot be created read-only")

@@ -15,7 +15,7 @@ from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from wattseal.core.refusal import Refusal
 from wattseal.log import queries
 from wattseal.log.database_url import DatabaseUrl
-from wattseal.log.port import StoreBusy, StoreUnreadable
+from wattseal.log.port import StoreBusy, StoreUnreachable, StoreUnreadable
 from wattseal.log.revision import check_version, said_version
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -58,18 +58,13 @@ _SERVER: Final = """
 def connect(url: DatabaseUrl) -> Connection:
     """A session in which plain names mean tables of the log's schema, without psycopg's own transactions.
 
-    Raises ConnectionError with libpq's words, Refusal for a URL that libpq cannot read; neither shows a password.
+    Raises StoreUnreachable with libpq's words, Refusal for a URL that libpq cannot read; neither shows a password.
     """
-    try:
-        given: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(url.conninfo), "client_encoding": "UTF8"}
-        conninfo = make_conninfo(**given)
-    except psycopg.ProgrammingError:  # its message may repeat the URL
-        raise Refusal("database", f"{url} is no URL that libpq reads") from None
-    try:
-        connection = psycopg.connect(conninfo, autocommit=True)
-    except psycopg.OperationalError as error:
-        said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        raise ConnectionError(f"{url} cannot be reached: {said}") from None
+    connection = _attempt(url)
+    if isinstance(connection, str):
+        raise StoreUnreachable(f"{url} cannot be reached: {connection}")
+    if connection is None:
+        raise Refusal("database", f"{url} is no URL that libpq reads")
     _CONNECTIONS.add(connection)
     try:
         # One type for every integer: else a statement would be prepared for each size that a number happens to have.
@@ -87,6 +82,20 @@ def connect(url: DatabaseUrl) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def _attempt(url: DatabaseUrl) -> Connection | str | None:
+    """A connection, or what libpq says, or None where its words may repeat the URL.
+
+    No error leaves this function: a traceback that shows local variables would show the password.
+    """
+    try:
+        given: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(url.conninfo), "client_encoding": "UTF8"}
+        return psycopg.connect(make_conninfo(**given), autocommit=True)
+    except psycopg.OperationalError as error:
+        return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    except psycopg.ProgrammingError:
+        return None
 
 
 _CONNECTIONS: Final[weakref.WeakSet[Connection]] = weakref.WeakSet()
