@@ -60,25 +60,26 @@ class PostgresStore:
         """
         if create and read_only:
             raise ValueError("a store cannot be created read-only")
-        place = DatabaseUrl.parse(url) if isinstance(url, str) else url
-        connection = connect(place)
+        # The text with the password is forgotten: a traceback may show local variables.
+        url = DatabaseUrl.parse(url) if isinstance(url, str) else url
+        connection = connect(url)
         try:
             if read_only:
-                if not is_there(connection, place):
-                    raise FileNotFoundError(f"there is no store at {place}")
-                begin_to_read(connection, place)
+                if not is_there(connection, url):
+                    raise FileNotFoundError(f"there is no store at {url}")
+                begin_to_read(connection, url)
                 connection.execute("ROLLBACK")
-                store = cls(place, None, None)
+                store = cls(url, None, None)
                 store._readers.append(connection)
                 return store
-            make_durable(connection, place)
-            take_lock(connection, place)
-            if not is_there(connection, place):
+            make_durable(connection, url)
+            take_lock(connection, url)
+            if not is_there(connection, url):
                 if not create:
-                    raise FileNotFoundError(f"there is no store at {place}")
-                upgrade(place)
-            check_version(check_revision(connection, place), place)
-            return cls(place, connection, load_ends(connection))
+                    raise FileNotFoundError(f"there is no store at {url}")
+                upgrade(url)
+            check_version(check_revision(connection, url), url)
+            return cls(url, connection, load_ends(connection))
         except BaseException:
             connection.close()
             raise
