@@ -9,13 +9,16 @@ import stat
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import MetaData, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from tests.contract.stores import write_everywhere
+from tests.postgres_server import PostgresServer
 from wattseal.log import queries, schema
+from wattseal.log.database_url import DatabaseUrl
 from wattseal.log.migrations import run
 from wattseal.log.port import (
     AttestationRow,
@@ -30,6 +33,8 @@ from wattseal.log.port import (
     StoreUnreadable,
     TokenRow,
 )
+from wattseal.log.postgres import PostgresStore
+from wattseal.log.postgres import migrate as migrate_postgres
 from wattseal.log.sqlite import SqliteStore
 from wattseal.log.sqlite_file import migrate
 
@@ -64,13 +69,45 @@ def test_sqlite_gets_what_the_schema_describes(path: Path, tmp_path: Path) -> No
 def test_postgresql_gets_what_the_schema_describes() -> None:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     described = set()
-    for table in schema.METADATA.sorted_tables:
+    for table in (*schema.METADATA.sorted_tables, *schema.POSTGRESQL.sorted_tables):
         described.add(plain(str(CreateTable(table).compile(dialect=dialect))))
         described |= {plain(str(CreateIndex(index).compile(dialect=dialect))) for index in table.indexes}
     without_comments = re.sub(r"^--.*$", "", run.upgrade_script("postgresql"), flags=re.MULTILINE)
     script = [plain(statement) for statement in without_comments.split(";\n")]
     made = {statement for statement in script if statement.startswith("CREATE") and "alembic_version" not in statement}
     assert made == described
+
+
+def columns_and_indexes(server: PostgresServer, name: str) -> set[object]:
+    """What the server says about a schema, without the schema's name."""
+    columns = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns"
+    with server.connect() as admin:
+        found = set[object](admin.execute(f"{columns} WHERE table_schema = '{name}'").fetchall())
+        indexes = admin.execute(f"SELECT replace(indexdef, '{name}.', '') FROM pg_indexes WHERE schemaname = '{name}'")
+        return found | {row[0] for row in indexes}
+
+
+@pytest.mark.realserver
+def test_a_real_postgresql_gets_what_the_schema_describes(postgres: PostgresServer) -> None:
+    migrated, described = (DatabaseUrl.parse(postgres.new_url()).schema for _ in range(2))
+    PostgresStore.open(postgres.url(migrated), create=True).close()
+    with postgres.connect() as admin:
+        admin.execute(f"CREATE SCHEMA {described}")
+        admin.execute(f"CREATE TABLE {described}.alembic_version AS TABLE {migrated}.alembic_version")
+        admin.execute(
+            f"ALTER TABLE {described}.alembic_version ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
+        )
+
+    def connected() -> psycopg.Connection[object]:
+        return psycopg.connect(postgres.url(), options=f"-c search_path={described}")
+
+    engine = create_engine("postgresql+psycopg://", creator=connected)
+    for metadata in (schema.METADATA, schema.POSTGRESQL):
+        metadata.create_all(engine)
+    engine.dispose()
+    found = columns_and_indexes(postgres, migrated)
+    assert found == columns_and_indexes(postgres, described)
+    assert len(found) > 100
 
 
 def test_the_newest_revision_is_the_one_that_is_asked_for() -> None:
@@ -193,3 +230,28 @@ def test_the_tables_that_only_sqlite_has_are_apart() -> None:
     assert isinstance(schema.SQLITE, MetaData)
     assert not set(schema.SQLITE.tables) & set(schema.METADATA.tables)
     assert {"record_recent", "reading_place"} <= set(schema.SQLITE.tables)
+
+
+@pytest.mark.realserver
+def test_an_older_store_on_postgresql_is_migrated_or_stays_as_it_is(postgres: PostgresServer, later: Path) -> None:
+    url = DatabaseUrl.parse(postgres.new_url())
+    with pytest.MonkeyPatch.context() as now:
+        now.setattr(run, "FOLDER", Path(run.__file__).parent)
+        now.setattr(queries, "VERSION", "0001")
+        with closing(PostgresStore.open(url, create=True)) as store, store.write() as tx:
+            write_everywhere(tx, 0)
+    before = columns_and_indexes(postgres, url.schema)
+    with pytest.raises(StoreUnreadable, match="older"):
+        PostgresStore.open(url, create=True)
+    later.write_text(NEXT.format(last='op.execute("INSERT INTO nowhere VALUES (1)")'), encoding="utf-8")
+    with pytest.raises(psycopg.Error, match="nowhere"):
+        migrate_postgres(url)
+    assert columns_and_indexes(postgres, url.schema) == before
+    later.write_text(NEXT.format(last="pass"), encoding="utf-8")
+    migrate_postgres(url)
+    with closing(PostgresStore.open(url)) as store, store.write() as tx:
+        write_everywhere(tx, 1)
+        assert tx.size() == 22
+    with postgres.connect() as admin:
+        parks = admin.execute(f"SELECT park FROM {url.schema}.meter ORDER BY meter_no").fetchall()
+    assert parks == [("north",), (None,)]
