@@ -65,7 +65,7 @@ class _Check:
         # Who stands for a key is half of the answer, so it is never left to the small print.
         said.append(vouchers[0] if len(vouchers) == 1 else f"{len(vouchers)} keys or statements vouch, listed below")
         cautions = [f"{words} ({count} times)" for words, count in sorted(self._trail.cautions.items())]
-        reason = "; but ".join(["; ".join(said), *cautions])
+        reason = "; ".join(said) + ("; but " + ", ".join(cautions) if cautions else "")
         return replace(answer, reason=reason, facts=tuple(vouchers), caution=bool(cautions))
 
     def _answer(self, place: int) -> Answer:

@@ -23,8 +23,8 @@ from wattseal.core.refusal import Refusal
 _FLAGS = {
     FLAG_TAMPER: "tampering",
     FLAG_REGISTER_RESET: "a register reset",
-    FLAG_METER_UNREACHABLE: "its meter did not answer",
-    FLAG_CLOCK_UNSYNCED: "its clock was not set",
+    FLAG_METER_UNREACHABLE: "a meter that did not answer",
+    FLAG_CLOCK_UNSYNCED: "a clock that was not set",
 }
 
 
@@ -104,6 +104,6 @@ class DeviceEvidence:
         self._trail.used.add(digest)
         self._trail.vouchers.add(key.voucher)
         self._trail.cautions.update(
-            f"a device reported: {words}" for flag, words in _FLAGS.items() if reading.flags & flag
+            f"a device reported {words}" for flag, words in _FLAGS.items() if reading.flags & flag
         )
         return reading
