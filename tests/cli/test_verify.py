@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.core.world import World, to_file
+from tests.core.forged_worlds import resigned
+from tests.core.world import ORIGIN, World, to_file
 from wattseal.cli.main import main
-from wattseal.cli.terminal import clean
-from wattseal.core.bundle import MAX_BUNDLE_BYTES
+from wattseal.cli.terminal import Terminal, clean
+from wattseal.cli.verify import MAX_FACTS, Finding, show
+from wattseal.core.bundle import MAX_BUNDLE_BYTES, parse_bundle
+from wattseal.core.reading import FLAG_TAMPER
+from wattseal.core.verdict import Answer, Verdicts
 
 CHAIN = """\
 version = 1
@@ -64,7 +70,8 @@ def test_a_good_file_for_people(case: Case, capsys: pytest.CaptureFixture[str]) 
     assert lines[0] == case.bundle
     assert lines[1] == "PLANT-01/gw-01/MTR-001, 2025-12-01T00:00:00Z to 2025-12-01T01:00:00Z, 12 records"
     assert lines[2].startswith("Nothing wrong found; 2 of the five answers cannot be told here")
-    assert [line.split()[:3] for line in lines[3:]] == [
+    answers = [line for line in lines[3:] if not line.startswith("    - ")]
+    assert [line.split()[:3] for line in answers] == [
         ["✔", "authentic", "yes"],
         ["✔", "included", "yes"],
         ["✔", "complete", "yes"],
@@ -81,7 +88,10 @@ def test_simulated_evidence_counts_only_when_it_is_allowed(case: Case, capsys: p
     code, lines, _ = run(capsys, case.bundle, "--trust", case.trust, *CHECKED, "--allow-simulated")
     assert code == 0
     assert lines[2] == "A rehearsal, and it adds up; 1 of the five answers cannot be told here"
-    assert lines[6].split()[:4] == ["≈", "anchored", "yes", "(simulated)"]
+    anchored = next(line for line in lines if " anchored " in line)
+    assert anchored.split()[:4] == ["≈", "anchored", "yes", "(simulated)"]
+    assert "the block's own time is " in anchored
+    assert "every reading was signed after block " in anchored
 
 
 def test_a_simulated_key_is_a_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +172,67 @@ def test_a_trust_file_that_cannot_be_read(
     assert said in err
     code, lines, err = run(capsys, case.bundle, "--trust", path, "--json")
     assert (code, err, json.loads(lines[0])["exit"]) == (2, "", 2)
+
+
+def test_the_facts_stand_under_their_answer(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    _, lines, _ = run(capsys, case.bundle, "--trust", case.trust)
+    at = next(place for place, line in enumerate(lines) if " included " in line)
+    assert lines[at + 1].startswith(f"    - log {ORIGIN}, ")
+    assert lines[at + 2].startswith("    - 12 records, from index ")
+    assert lines[at + 3] == "    - you gave no earlier checkpoint to compare with"
+    assert "complete" in lines[at + 4]  # the fourth fact is in the reason already
+
+
+def test_the_facts_of_a_crowd_are_counted(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = Answer("yes", "because", facts=tuple(f"fact {number}\x1b" for number in range(MAX_FACTS + 3)))
+    bundle = parse_bundle(to_file(case.document))
+    verdicts = Verdicts(answer, answer, answer, answer, answer)
+    show(Finding("f", 0, bundle, verdicts), Terminal(), allow_simulated=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.count("      … and 3 more (--json shows all)") == 5
+    assert sum(line.startswith("    - fact ") for line in lines) == 5 * MAX_FACTS
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_a_yes_with_tampering_does_not_look_plain(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    resigned(case.world, FLAG_TAMPER)
+    path = case.write("tampered.wattseal.json", to_file(case.world.bundle()))
+    code, lines, _ = run(capsys, path, "--trust", case.write("later.toml", case.world.trust_text().encode()))
+    assert code == 0
+    assert "; read what stands after “but”" in lines[2]
+    authentic = lines[3]
+    assert authentic.split()[:3] == ["!", "authentic", "yes"]
+    assert authentic.endswith("; but a device reported tampering (13 times)")
+
+
+def test_a_name_that_no_file_can_have(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    trust = case.write("other.toml", CHAIN.replace("headers.bin", "a\\u0000b").encode())
+    code, lines, err = run(capsys, case.bundle, "--trust", trust)
+    assert (code, lines) == (2, [])
+    assert "is no name that a file can have" in err
+    assert len(err.splitlines()) == 1
+
+
+COMMAND = [sys.executable, "-m", "wattseal.cli.main", "verify"]
+
+
+def test_a_reader_who_leaves_is_no_verdict(case: Case) -> None:
+    with subprocess.Popen(
+        [*COMMAND, *[case.bundle] * 20, "--trust", case.trust], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == 2
+    assert said == "wattseal verify: the answers cannot be written: Broken pipe\n"
+
+
+def test_a_full_disk_is_no_verdict(case: Case) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*COMMAND, case.bundle, "--trust", case.trust], stdout=full, stderr=-1, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"wattseal verify: the answers cannot be written: No space left on device\n"
 
 
 def test_a_headers_file_lies_beside_the_trust_file(

@@ -6,10 +6,12 @@ import hashlib
 from dataclasses import replace
 from typing import Any, Final
 
+from tests.core.forged_worlds import OpenWorld, OtherNames, imported, overpriced, rehearsed_log, resigned, without
 from tests.core.vouched_world import PATH, ImportWorld, ReportedWorld, rewritten
-from tests.core.world import INTERVAL, METER, START, World, pruned
+from tests.core.world import DEVICE as GATEWAY
+from tests.core.world import INTERVAL, METER, SITE, START, World, pruned
 from wattseal.core.note_key import CosignatureV1Signer, Ed25519Signer
-from wattseal.core.reading import encode_payload
+from wattseal.core.reading import FLAG_CLOCK_UNSYNCED, FLAG_TAMPER, encode_payload
 
 RECORDS: Final = 3
 
@@ -125,6 +127,33 @@ def _reported_at_another_price() -> World:
     return world
 
 
+def _wedged(energy_mwh: int | None, *, copies_slots: bool = False) -> World:
+    """An import between two records of one device."""
+    world = OpenWorld(records=RECORDS)
+    imported(world, range(1, 2), energy_mwh, copies_slots=copies_slots)
+    return world
+
+
+def _import_after_readings() -> dict[str, Any]:
+    world = OpenWorld(records=RECORDS)
+    imported(world, range(2, 3))
+    bundle = _unanchored(world)
+    del bundle["readings"][-1]
+    return bundle
+
+
+def _one_import_after_another() -> World:
+    world = ImportWorld(records=RECORDS)
+    imported(world, range(2, 3), 1_000_000)
+    return world
+
+
+def _flagged() -> World:
+    world = World(records=RECORDS)
+    resigned(world, FLAG_TAMPER | FLAG_CLOCK_UNSYNCED)
+    return world
+
+
 DEVICE: Final = World(records=RECORDS)
 IMPORTED: Final = ImportWorld(records=RECORDS)
 REPORTED: Final = ReportedWorld(records=RECORDS)
@@ -157,13 +186,25 @@ BUNDLES: Final[dict[str, dict[str, Any]]] = {
     "missing tail": _tail(),
     "gap called ok": _unanchored(_gap_called_ok()),
     "gateway called device": _unanchored(_gateway_called_device()),
+    "import with the slots of readings": _unanchored(_wedged(5_000_000_000, copies_slots=True)),
+    "import above the registers": _unanchored(_wedged(5_000_000_000)),
+    "import below the registers": _unanchored(_wedged(1)),
+    "import as the registers say": _unanchored(_wedged(None)),
+    "import after readings": _import_after_readings(),
+    "one import after another": _unanchored(_one_import_after_another()),
+    "tampering": _unanchored(_flagged()),
+    "reported of another meter": _unanchored(OtherNames(records=RECORDS)),
+    "another price for all": _unanchored(overpriced()),
+    "tariff left out": without(_unanchored(overpriced()), "tariff/"),
+    "rehearsal log": _unanchored(rehearsed_log()),
 }
 _VKEY: Final = DEVICE.log_signer.verifier.vkey
 _STRANGER: Final = Ed25519Signer(DEVICE.log_signer.verifier.name, bytes([77]) * 32).verifier.vkey
 _OTHER: Final = Ed25519Signer("op.example", bytes(32)).verifier.vkey
 _WITNESS: Final = CosignatureV1Signer("witness.example/vectors", bytes([8]) * 32).verifier.vkey
 _LOG: Final = DEVICE.trust_text()[: DEVICE.trust_text().index("[[chain]]")]
-_KEY: Final = f'version = 1\n[[device_key]]\npublic_key = "{DEVICE.device.public.hex()}"\n'
+_BARE_KEY: Final = f'version = 1\n[[device_key]]\npublic_key = "{DEVICE.device.public.hex()}"\n'
+_KEY: Final = f'{_BARE_KEY}site_id = "{SITE}"\niot_device_id = "{GATEWAY}"\n'
 
 
 def _policy(rest: str) -> str:
@@ -179,6 +220,7 @@ TRUST: Final = {
     "another key for the log": _LOG.replace(_VKEY, _STRANGER),
     "another log": f'version = 1\n[[log]]\norigin = "op.example"\nvkey = "{_OTHER}"\n',
     "device key alone": _KEY,
+    "device key of no site": _BARE_KEY,
     "device key of another meter": f'{_KEY}meter_id = "MTR-002"\n',
     "device key that was not valid yet": f"{_KEY}valid_from = 2025-12-01T00:10:00Z\n",
     "device key, simulated": f"{_KEY}simulated = true\n",

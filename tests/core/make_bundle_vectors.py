@@ -65,6 +65,8 @@ NO_LOG: Final = "unknown no unknown unknown unknown"
 NO_AUTHENTIC: Final = "no yes yes unknown unknown"
 NO_REPORT: Final = "no yes unknown unknown unknown"
 NO_COMPLETE: Final = "yes yes no unknown unknown"
+BOTH: Final = "no yes no unknown unknown"
+YY: Final = "yes yes unknown unknown unknown"
 
 WHOLE: Final[tuple[tuple[str, str, str | None, str, str], ...]] = (
     # name, bundle, trust file, the five words, which answers rest on something simulated
@@ -103,6 +105,20 @@ WHOLE: Final[tuple[tuple[str, str, str | None, str, str], ...]] = (
     ("a file that ends before its period", "missing tail", "log alone", NO_COMPLETE, ""),
     ("a gap called ok", "gap called ok", "log alone", "no yes no unknown unknown", ""),
     ("a gateway's reading called a device's", "gateway called device", "log alone", NO_AUTHENTIC, ""),
+    ("a device key whose site is not told", "device", "device key of no site", NONE, "anchored"),
+    ("a key after its end in an unknown log", "key after its end", "device key alone", NO_KEY, ""),
+    ("a simulated key in an unknown log", "simulated key", "device key alone", KEY, "authentic"),
+    ("an import that takes readings for its rows", "import with the slots of readings", "log alone", BOTH, ""),
+    ("an import above the registers around it", "import above the registers", "log alone", NO_COMPLETE, ""),
+    ("an import below the registers around it", "import below the registers", "log alone", NO_COMPLETE, ""),
+    ("an import as the registers around it say", "import as the registers say", "log alone", YYY, ""),
+    ("an import that no reading follows", "import after readings", "log alone", YY, ""),
+    ("one import after another", "one import after another", "log alone", YY, ""),
+    ("tampering that the device reported", "tampering", "log alone", YYY, ""),
+    ("a report that names another meter", "reported of another meter", "log alone", YY, ""),
+    ("another price in all records", "another price for all", "log alone", "yes yes yes unknown no", ""),
+    ("the same without the tariff", "tariff left out", "log alone", "unknown yes yes unknown unknown", ""),
+    ("a log that calls itself a rehearsal", "rehearsal log", "log alone", YYY, "included complete"),
 )
 
 DEVICE: Final = BUNDLES["device"]
@@ -176,6 +192,9 @@ EXITS: Final[tuple[tuple[str, str, str | None, str, bool, int], ...]] = (
     ("billed", "device", "device", "billed", True, 3),
     ("nothing is required", "device", None, "", False, 0),
     ("no trust file", "device", None, "authentic included", False, 3),
+    ("a log that calls itself a rehearsal", "rehearsal log", "log alone", "included", False, 3),
+    ("a price that is not the tariff's", "another price for all", "log alone", "authentic included", False, 1),
+    ("the same without the tariff", "tariff left out", "log alone", "authentic included", False, 3),
     ("a simulated key that is not allowed", "simulated key", "log alone", "authentic", False, 3),
     ("a simulated key that is allowed", "simulated key", "log alone", "authentic", True, 0),
     ("a no that was not asked about", "hidden record", "log alone", "authentic", True, 1),
@@ -227,6 +246,13 @@ UNREADABLE_TEXTS: Final = (
     ("half of a surrogate pair", '{"format":"\\ud800"}', "json"),
 )
 VKEY: Final = TRUST["log alone"].split('vkey = "')[1].split('"')[0]
+TWO_HASHES: Final = f"""\
+version = 1
+[[chain]]
+name = "simulated"
+simulated = true
+blocks = [{{height = 1, hash = "{"11" * 32}"}}, {{height = 1, hash = "{"22" * 32}"}}]
+"""
 BAD_TRUST: Final = (
     # name, text, field
     ("empty", "", "version"),
@@ -252,6 +278,7 @@ BAD_TRUST: Final = (
     ("a chain without a name", "version = 1\n[[chain]]\nsimulated = true\n", "chain.name"),
     ("a block without its hash", 'version = 1\n[[chain]]\nname = "a"\nblocks = [{height = 1}]\n', "chain.blocks.hash"),
     ("a height without headers", 'version = 1\n[[chain]]\nname = "a"\nfirst_height = 1\n', "chain.first_height"),
+    ("a block with two hashes", TWO_HASHES, "chain.blocks"),
     (
         "headers that are not there",
         'version = 1\n[[chain]]\nname = "a"\nheaders_file = "h"\nfirst_height = 1\n',

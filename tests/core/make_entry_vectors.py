@@ -112,6 +112,7 @@ def _slots() -> dict[str, Any]:
         },
         "reported": {
             "raw": raw.decode(),
+            "meter": PATH,
             "received_at": "2025-12-01T00:05:02Z",
             "vkey": reports.gateway.verifier.vkey,
             "note": note.decode(),

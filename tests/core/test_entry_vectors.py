@@ -69,8 +69,9 @@ def test_the_slots_of_a_reported_interval() -> None:
     raw, note = case["raw"].encode(), case["note"].encode()
     assert case["slots"] == [sha256(raw), sha256(note)]
     opened = open_note(note, (Verifier.from_vkey(case["vkey"]),))
-    text = f"wattseal/reported/1\n{sha256(raw)}\n{case['received_at']}\n"
-    assert opened.text.decode() == text == reported_text(raw, parse_rfc3339(case["received_at"], "received_at"))
+    text = f"wattseal/reported/1\n{sha256(raw)}\n{case['meter']}\n{case['received_at']}\n"
+    received_s = parse_rfc3339(case["received_at"], "received_at")
+    assert opened.text.decode() == text == reported_text(raw, case["meter"], received_s)
 
 
 def test_the_slots_of_a_statement() -> None:

@@ -110,6 +110,6 @@ def test_a_mapping_is_bounded_in_depth() -> None:
 def test_what_is_signed(data: bytes, time_s: int) -> None:
     digest = hashlib.sha256(data).hexdigest()
     assert statement_text("import-1", data) == f"wattseal/statement/1\nimport-1\n{digest}\n"
-    lines = reported_text(data, time_s).split("\n")
-    assert lines[:2] == ["wattseal/reported/1", digest]
-    assert lines[3:] == [""]
+    lines = reported_text(data, "s/d/m", time_s).split("\n")
+    assert lines[:3] == ["wattseal/reported/1", digest, "s/d/m"]
+    assert lines[4:] == [""]

@@ -85,6 +85,22 @@ def test_the_headers_of_a_chain() -> None:
         assert refusal_of(parse_with_headers, text).field == "chain.headers_file"
 
 
+def test_a_chain_has_one_block_at_a_height() -> None:
+    first, second = (to_display(block_hash) for block_hash in HASHES[:2])
+    headers = f'{CHAIN}headers_file = "headers"\nfirst_height = 0\n'
+    for text, is_refused in (
+        (f'{headers}blocks = [{{height = 1, hash = "{second}"}}]\n', False),
+        (f'{headers}blocks = [{{height = 1, hash = "{first}"}}]\n', True),
+        (f'{CHAIN}blocks = [{{height = 1, hash = "{first}"}}, {{height = 1, hash = "{first}"}}]\n', False),
+        (f'{CHAIN}blocks = [{{height = 1, hash = "{first}"}}, {{height = 1, hash = "{second}"}}]\n', True),
+    ):
+        if is_refused:
+            refusal = refusal_of(parse_with_headers, text)
+            assert (refusal.field, refusal.reason) == ("chain.blocks", "the block 1 is given with two hashes")
+        else:
+            assert parse_with_headers(text).chain("bitcoin") is not None
+
+
 @pytest.mark.parametrize(
     ("text", "field"),
     [

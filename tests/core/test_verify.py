@@ -84,6 +84,8 @@ def test_a_simulated_key_says_so() -> None:
 def test_a_key_of_the_trust_file_needs_no_registry() -> None:
     world = World()
     only_key = "version = 1\n[[device_key]]\n" + f'public_key = "{world.device.public.hex()}"\n'
+    assert words(judge(world.bundle(), parse_trust(only_key, no_file)))["authentic"] == "unknown"
+    only_key += f'site_id = "{SITE}"\niot_device_id = "{DEVICE}"\n'
     verdicts = judge(world.bundle(), parse_trust(only_key, no_file))
     assert words(verdicts)["authentic"] == "yes"
     assert words(verdicts)["included"] == "unknown"

@@ -96,7 +96,7 @@ class ReportedWorld(World):
     def take_evidence(self) -> None:
         self.register(self.gateway_registration)
         for place, raw in enumerate(self.payloads):
-            text = reported_text(raw, START + (place + 1) * INTERVAL + 2).encode()
+            text = reported_text(raw, PATH, START + (place + 1) * INTERVAL + 2).encode()
             self.reported.append((raw, bytes(Note(text, (self.gateway.sign(text),)))))
 
     def record(self, place: int) -> Record:

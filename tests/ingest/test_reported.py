@@ -32,7 +32,7 @@ def test_an_interval_becomes_a_record_with_the_gateways_word(room: Room) -> None
     assert row.start_slot == receipt.digest
     assert row.end_slot == hashlib.sha256(stored[1].encode()).digest()
     opened = open_note(stored[1].encode(), (GATEWAY.verifier,))
-    assert opened.text == reported_text(raw, NOW).encode()
+    assert opened.text == reported_text(raw, "s/d/m", NOW).encode()
 
 
 def test_a_meter_that_reports_is_registered(room: Room) -> None:

@@ -157,7 +157,7 @@ def statement(name: str, schema: str, data: bytes, signer: Ed25519Signer = OPERA
 def reported(slot: int) -> Statement:
     """A reported record of the flat, with the bytes that came and the gateway's note."""
     raw = b'{"slot":%d}' % slot
-    note = signed(GATEWAY, reported_text(raw, START))
+    note = signed(GATEWAY, reported_text(raw, f"{SITE}/{DEVICE}/{NAMES[FLAT]}", START))
     plain = record(FLAT, slot, kind="reported")
     draft = plain._replace(slots=Slots(hashlib.sha256(raw).digest(), digest(note)))
     return Statement(draft, note, raw)

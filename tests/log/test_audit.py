@@ -113,6 +113,24 @@ def test_history_may_come_after_what_it_precedes(memory_path: Path) -> None:
     assert written(memory_path, write).ok
 
 
+def test_history_is_not_put_between_two_readings_of_one_chain(memory_path: Path) -> None:
+    """The registers on both sides count its time already, whatever its slots say."""
+    import_, _ = history(5)
+    source = entry_of(import_.draft).hex()
+    wedge = record(LOAD, 5, kind="import", source=source, energy=5_000_000_000)
+
+    def write(desk: Desk) -> None:
+        desk.state(import_)
+        desk.append(wedge, record(LOAD, 6))
+
+    assert_found(written(memory_path, write), 26, "between two readings of one chain")
+    assert_found(
+        written(memory_path / "copied", lambda desk: desk.append(wedge._replace(slots=record(LOAD, 5).slots))),
+        24,
+        "names the reading of another record as its evidence",
+    )
+
+
 def superseding(gap: object, *parts: object) -> Statement:
     data = jcs.dumps(
         {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,39 @@ def test_another_chain_begins_with_a_reading_of_its_own() -> None:
     assert coverage.add(Piece(20, 30, A, A, None)) is None
     assert coverage.add(Piece(30, 40, C, D, "new key")) is None
     assert "does not begin with the reading" in (coverage.add(Piece(40, 50, C, D, "new key")) or "")
+
+
+LINKED = [Piece(n * 10, n * 10 + 10, slot_at(n), slot_at(n + 1), "key", is_read=True) for n in range(3)]
+WEDGE = LINKED[1]._replace(start_slot=A, end_slot=A, chain="rows", is_read=False)
+
+
+@given(st.permutations(range(3)))
+def test_nothing_stands_between_two_readings_of_one_chain(order: list[int]) -> None:
+    """In whatever order a log tells it: an import whose energy the registers on both sides count already."""
+    pieces = [LINKED[0], WEDGE, LINKED[2]]
+    for fault in (
+        "between two readings of one chain",  # two imports in a row
+        "names the reading of another record",  # with the slots of its neighbours
+    ):
+        wedge = WEDGE if fault.startswith("between") else LINKED[1]._replace(chain="rows", is_read=False)
+        pieces[1] = wedge
+        coverage = Coverage()
+        said = [coverage.add(pieces[number]) or "" for number in order]
+        assert fault in said[-1] or fault in said[-2]
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_register_may_begin_anew_with_a_reading_that_was_released(place: int) -> None:
+    pieces = [LINKED[0], WEDGE, LINKED[2]]
+    pieces[place] = pieces[place]._replace(is_released=True)
+    coverage = Coverage()
+    assert [coverage.add(piece) for piece in pieces] == [None] * 3
+
+
+def test_another_key_or_nothing_on_one_side_is_no_contradiction() -> None:
+    for last in (LINKED[2]._replace(chain="another key"), WEDGE._replace(start_s=20, end_s=30)):
+        coverage = Coverage()
+        assert [coverage.add(piece) for piece in (LINKED[0], WEDGE, last)] == [None] * 3
 
 
 def test_the_times_are_named() -> None:

@@ -6,7 +6,9 @@ Imports `core` alone, so that it starts fast in the bare package.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +43,12 @@ authentic and included are then unknown.
 """
 
 _SIMULATED_GLYPH: Final = ("≈", "magenta")
+_CAUTION_GLYPH: Final = ("!", "yellow")
 _GLYPHS: Final = {"yes": ("✔", "green"), "no": ("✘", "red"), "unknown": ("?", "yellow")}
 _WORD_WIDTH: Final = len("unknown (simulated) ")
 _HEAD_WIDTH: Final = 2 + 2 + 11 + _WORD_WIDTH
+_FACT_HEAD: Final = " " * 4 + "- "
+MAX_FACTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,26 @@ class Finding:
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    try:
+        code = _run(_parser().parse_args(arguments))
+        # What is still in the buffer is not written yet, and the answer that nobody got is none.
+        sys.stdout.flush()
+    except OSError as error:
+        return _cannot_write(error)
+    return code
+
+
+def _cannot_write(error: OSError) -> int:
+    """Nobody reads on, or the disk is full. Without this Python would say so by a traceback and the code of a no."""
+    with contextlib.suppress(OSError, ValueError):
+        # Python flushes once more at its end, and must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError):
+        print(f"wattseal verify: the answers cannot be written: {error.strerror or error}", file=sys.stderr, flush=True)
+    return EXIT_UNREADABLE
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         required = _required(options.require)
         trust = Trust() if options.trust is None else read_trust(Path(options.trust))
@@ -114,8 +138,11 @@ def _required(text: str) -> tuple[str, ...]:
 
 def read_bounded(path: Path, most: int) -> bytes:
     """The bytes of a file of at most `most` bytes; Refusal for a longer one, before it is read whole."""
-    with path.open("rb") as file:
-        data = file.read(most + 1)
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except ValueError:
+        raise Refusal("file", f"{str(path)!r} is no name that a file can have") from None
     if len(data) > most:
         raise Refusal(path.name, f"is longer than {most} bytes")
     return data
@@ -153,13 +180,15 @@ def banner(verdicts: Verdicts, *, rehearsal: bool, allow_simulated: bool) -> str
     if "no" in words:
         return "Do not rely on this file"
     untold = f"; {unknown} of the five answers cannot be told here" if unknown else ""
+    if any(answer.caution for _, answer in verdicts.items()):
+        untold += "; read what stands after “but”"
     if unknown == len(words) and not rehearsal:
         return "Nothing can be told here: see what each answer lacks"
     if rehearsal and not allow_simulated:
         return f"Nothing wrong found{untold} (a rehearsal counts only with --allow-simulated)"
     if rehearsal:
         return f"A rehearsal, and it adds up{untold}"
-    return f"Nothing wrong found{untold}" if unknown else "All five answers are yes"
+    return f"Nothing wrong found{untold}" if untold else "All five answers are yes"
 
 
 def show(finding: Finding, terminal: Terminal, *, allow_simulated: bool) -> None:
@@ -176,10 +205,16 @@ def show(finding: Finding, terminal: Terminal, *, allow_simulated: bool) -> None
     terminal.line(terminal.paint(summary, "bold", colour))
     for name, answer in verdicts.items():
         glyph, paint = _GLYPHS[answer.word]
-        if answer.simulated and answer.word == "yes":
-            glyph, paint = _SIMULATED_GLYPH
+        if answer.word == "yes" and (answer.simulated or answer.caution):
+            glyph, paint = _CAUTION_GLYPH if answer.caution else _SIMULATED_GLYPH
         head = f"  {terminal.paint(glyph, paint)} {name:<11}{terminal.paint(f'{_word(answer):<{_WORD_WIDTH}}', paint)}"
         terminal.folded(head, _HEAD_WIDTH, clean(answer.reason))
+        # A fact that the reason tells already is not told twice.
+        facts = [fact for fact in answer.facts if fact not in answer.reason]
+        for fact in facts[:MAX_FACTS]:
+            terminal.folded(terminal.paint(_FACT_HEAD, "dim"), len(_FACT_HEAD), clean(fact))
+        if len(facts) > MAX_FACTS:
+            terminal.line(f"{' ' * len(_FACT_HEAD)}… and {len(facts) - MAX_FACTS} more (--json shows all)")
 
 
 def _word(answer: Answer) -> str:
@@ -203,6 +238,7 @@ def as_json(finding: Finding, *, allow_simulated: bool) -> dict[str, Any]:
             name: {
                 "answer": answer.word,
                 "simulated": answer.simulated,
+                "caution": answer.caution,
                 "reason": answer.reason,
                 "facts": list(answer.facts),
             }

@@ -16,7 +16,9 @@ KINDS = ("device", "ocmf", "gateway", "text", "operator", "import", "reported")
 MAX_CLAIM = 10**15 - 1
 """Of a claim in mW or msat: 15 digits, as many as every JSON parser keeps (§1)."""
 
-_FROM_READINGS = ("device", "gateway", "operator")
+FROM_READINGS = ("device", "gateway", "operator")
+"""Kinds whose slots hold the digests of two readings of one chain."""
+
 _U32 = 2**32 - 1
 _KID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ENTRY = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -45,7 +47,7 @@ def check_evidence(evidence: Evidence) -> None:
     if kind not in KINDS:
         raise Refusal("evidence.kind", f"must be one of {', '.join(KINDS)}")
     for field, value in (("kid", kid), ("epoch", evidence.epoch), ("seq", evidence.seq)):
-        if value is None and kind in _FROM_READINGS:
+        if value is None and kind in FROM_READINGS:
             raise Refusal(f"evidence.{field}", f"must not be null for the kind {kind}")
         if value is not None and kind == "reported":
             raise Refusal(f"evidence.{field}", "must be null for the kind reported")

@@ -19,9 +19,9 @@ def statement_text(schema: str, body: bytes) -> str:
     return f"wattseal/statement/1\n{schema}\n{hashlib.sha256(body).hexdigest()}\n"
 
 
-def reported_text(raw: bytes, received_s: int) -> str:
-    """The note text that a gateway signs over the bytes that were reported to it."""
-    return f"wattseal/reported/1\n{hashlib.sha256(raw).hexdigest()}\n{rfc3339(received_s)}\n"
+def reported_text(raw: bytes, path: str, received_s: int) -> str:
+    """The note text that a gateway signs over the bytes that were reported to it, and the meter it put them under."""
+    return f"wattseal/reported/1\n{hashlib.sha256(raw).hexdigest()}\n{path}\n{rfc3339(received_s)}\n"
 
 
 @dataclass(frozen=True, slots=True)

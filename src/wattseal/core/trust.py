@@ -185,8 +185,11 @@ def _chain(value: jcs.Json, read_file: Callable[[str], bytes]) -> ChainTrust:
         blocks.update(_headers(read_file(table.text("headers_file", 1_024)), first))
     for item in _array(table, "blocks"):
         block = _Table(item, "chain.blocks")
-        blocks[block.integer("height", 0, _MAX_HEIGHT)] = from_display(block.text("hash", 64))
+        height, block_hash = block.integer("height", 0, _MAX_HEIGHT), from_display(block.text("hash", 64))
         block.done()
+        # A chain has one block at a height. Which of two is meant, nobody could say.
+        if blocks.setdefault(height, block_hash) != block_hash:
+            raise Refusal("chain.blocks", f"the block {height} is given with two hashes")
     min_work = int.from_bytes(table.hex("min_work"), "big") if table.has("min_work") else None
     table.done()
     return ChainTrust(name, simulated, blocks, min_work)

@@ -19,12 +19,14 @@ class Answer:
     """One answer.
 
     The word, why in plain words, whether anything it rests on is simulated, and the facts that were established.
+    `caution`: the reason says something that a yes must not hide.
     """
 
     word: Word
     reason: str
     simulated: bool = False
     facts: tuple[str, ...] = ()
+    caution: bool = False
 
 
 def worst(answers: Iterable[Answer], otherwise: Answer) -> Answer:

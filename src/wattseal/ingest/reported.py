@@ -126,7 +126,7 @@ class ReportedAdmission:
             record = interval.record(*item.path, quote.price_msat, quote.label)
         except Refusal as refusal:
             return Receipt(REFUSED, item.digest, None, None, "malformed", refusal.field, refusal.reason)
-        text = reported_text(item.raw, work.now_s).encode()
+        text = reported_text(item.raw, path, work.now_s).encode()
         note = bytes(Note(text, (self._gateway.sign(text),)))
         slots = Slots(item.digest, hashlib.sha256(note).digest())
         draft = record_draft(work.next_id(), secret, meter_no, record, slots, work.now_s)

@@ -11,6 +11,7 @@ from wattseal.core.document import MAX_BODY_BYTES, parse_document
 from wattseal.core.emlog import SCHEMA as RECORD
 from wattseal.core.emlog import Record, parse_body
 from wattseal.core.entry import Slots
+from wattseal.core.evidence import FROM_READINGS
 from wattseal.core.note_key import Verifier
 from wattseal.core.refusal import Refusal
 from wattseal.core.registry import (
@@ -40,9 +41,6 @@ from wattseal.log.coverage import Coverage, Piece
 from wattseal.log.report import Findings
 
 BATCH: Final = "batch-1"
-
-_READING_KINDS: Final = frozenset({"device", "gateway", "operator"})
-"""Kinds whose slots hold payload digests: their records are links of one chain of readings."""
 
 _PARSERS: Final[Mapping[str, Callable[[bytes], object]]] = {
     RECORD: parse_body,
@@ -155,7 +153,16 @@ class Audit:
             self._amended[entry] = record
         if entry in self._superseded:
             return
-        piece = Piece(record.start_s, record.end_s, slots.start, slots.end, _chain(record))
+        kind = record.evidence.kind
+        piece = Piece(
+            record.start_s,
+            record.end_s,
+            slots.start,
+            slots.end,
+            _chain(record),
+            is_read=kind in FROM_READINGS,
+            is_released=kind == "operator",
+        )
         coverage = self._coverage.get(path)
         if coverage is None:
             coverage = self._coverage[path] = Coverage()
@@ -225,7 +232,7 @@ class Audit:
 def _chain(record: Record) -> str | None:
     """Which chain of slots a record is a link of; a released reading stands in the chain of its device."""
     evidence = record.evidence
-    if evidence.kind in _READING_KINDS:
+    if evidence.kind in FROM_READINGS:
         return f"readings of {evidence.kid}"
     if evidence.kind == "import":
         return f"rows of {evidence.source}"

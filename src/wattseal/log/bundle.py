@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wattseal.core import jcs
@@ -123,7 +123,10 @@ def _bundle(read: Read, meter: MeterRow, rows: Sequence[EntryRow], wanted: tuple
     registry = registrations(read, head.batch.last_idx)
     records = [parse_body(row.body) for row in rows]
     statements = _statements(read, records)
-    names = _names(meter, records, registry, [row for row, _ in statements])
+    operators = {parse_import(row.body).operator for row, _ in statements}
+    names = _names(
+        meter, records, registry, operators, Checkpoint.parse(Note.parse(head.checkpoint.encode()).text).origin
+    )
     from_s, to_s = _period(wanted, rows, registry.get(f"meter/{_path(meter)}"))
     placed = RegistryMap(registry, writer.salts)
     document = {
@@ -150,21 +153,25 @@ def _registration(writer: _Writer, placed: RegistryMap, name: str, row: EntryRow
 
 
 def _names(
-    meter: MeterRow, records: Sequence[Record], registry: Mapping[str, EntryRow], statements: Sequence[EntryRow]
+    meter: MeterRow,
+    records: Sequence[Record],
+    registry: Mapping[str, EntryRow],
+    operators: Collection[str],
+    origin: str,
 ) -> list[str]:
-    """The registrations that the verifier will ask for."""
+    """The registrations that the verifier will ask for; the log's own key says whether the log is a rehearsal."""
     names = {f"meter/{_path(meter)}"}
     body = registry.get(f"meter/{_path(meter)}")
     if body is not None:
         names |= {f"key/{kid.hex()}" for kid in parse_meter(body.body).kids}
     names |= {f"tariff/{record.tariff_version}" for record in records if record.tariff_version is not None}
-    operators = {parse_import(row.body).operator for row in statements}
     reported = any(record.evidence.kind == "reported" for record in records)
     for name, row in registry.items():
         if name.startswith("signer/"):
             signer = name.removeprefix("signer/").rpartition("+")[0]
             role = str(_member(row.body, "role"))
-            if (role == "operator" and signer in operators) or (role == "gateway" and reported):
+            wanted = {"operator": signer in operators, "gateway": reported, "log": signer == origin}
+            if wanted.get(role, False):
                 names.add(name)
     return sorted(name for name in names if name in registry)
 

@@ -10,21 +10,29 @@ from wattseal.core.units import rfc3339
 
 
 class Piece(NamedTuple):
-    """The time of one record, in Unix seconds, half-open. `chain` is None where the evidence has no chain."""
+    """The time of one record, in Unix seconds, half-open. `chain` is None where the evidence has no chain.
+
+    `is_read`: two readings stand behind it. `is_released`: one of them is a reading that the operator released, after
+    which a register may begin anew (docs/spec/log.md §2).
+    """
 
     start_s: int
     end_s: int
     start_slot: bytes
     end_slot: bytes
     chain: str | None
+    is_read: bool = False
+    is_released: bool = False
 
 
 @dataclass(slots=True)
 class _Stretch:
-    """Pieces that follow one another without a break: the outer edges of the first and the last."""
+    """Pieces that follow one another without a break: the first and the last, and the first and last from readings."""
 
     first: Piece
     last: Piece
+    first_read: Piece | None
+    last_read: Piece | None
 
 
 class Coverage:
@@ -50,32 +58,40 @@ class Coverage:
             if other is not None and piece.start_s < other.last.end_s and other.first.start_s < piece.end_s:
                 times = f"from {rfc3339(other.first.start_s)} to {rfc3339(other.last.end_s)}"
                 return f"covers time that other records of its meter cover, {times}: energy would count twice"
-        fault = None
         if left is not None and left.last.end_s != piece.start_s:
             left = None
         if right is not None and right.first.start_s != piece.end_s:
             right = None
-        if (left is not None and not _joined(left.last, piece)) or (
-            right is not None and not _joined(piece, right.first)
-        ):
-            fault = "does not begin with the reading that the record before it ended with"
-        self._join(place, left, piece, right)
+        read = piece if piece.is_read else None
+        whole, fault = _Stretch(piece, piece, read, read), None
+        if left is not None:
+            fault = _fault(left, whole)
+            whole = _followed(left, whole)
+        if right is not None:
+            fault = fault or _fault(whole, right)
+            whole = _followed(whole, right)
+        first = place if left is None else place - 1
+        last = place if right is None else place + 1
+        self._starts[first:last] = [whole.first.start_s]
+        self._stretches[first:last] = [whole]
         return fault
 
-    def _join(self, place: int, left: _Stretch | None, piece: Piece, right: _Stretch | None) -> None:
-        if left is not None and right is not None:
-            left.last = right.last
-            del self._starts[place], self._stretches[place]
-        elif left is not None:
-            left.last = piece
-        elif right is not None:
-            right.first = piece
-            self._starts[place] = piece.start_s
-        else:
-            self._starts.insert(place, piece.start_s)
-            self._stretches.insert(place, _Stretch(piece, piece))
+
+def _followed(left: _Stretch, right: _Stretch) -> _Stretch:
+    return _Stretch(left.first, right.last, left.first_read or right.first_read, right.last_read or left.last_read)
 
 
-def _joined(before: Piece, after: Piece) -> bool:
-    """Whether slots match where both are of one chain; a new chain begins with a reading of its own."""
-    return before.chain is None or before.chain != after.chain or before.end_slot == after.start_slot
+def _fault(left: _Stretch, right: _Stretch) -> str | None:
+    """What is wrong where two stretches meet."""
+    before, after = left.last, right.first
+    if before.chain is not None and before.chain == after.chain and before.end_slot != after.start_slot:
+        return "does not begin with the reading that the record before it ended with"
+    if before.is_read != after.is_read and before.end_slot == after.start_slot:
+        return "names the reading of another record as its evidence, though no reading stands behind it"
+    read, next_read = left.last_read, right.first_read
+    if read is None or next_read is None or (before.is_read and after.is_read):
+        return None
+    # In one chain of readings each record goes on where the one before it ended; what stands between was put there.
+    if read.chain == next_read.chain and not (read.is_released or next_read.is_released):
+        return "leaves what no device read between two readings of one chain, whose registers count that time already"
+    return None

@@ -46,10 +46,10 @@ def test_a_false_anchor_is_a_no_whatever_stands_beside_it() -> None:
 def test_beacons_say_after_which_block_the_readings_were_signed() -> None:
     height = World(records=1).readings[0][0].beacon
     assert height is not None
-    facts = anchored(GOOD).facts
-    assert facts[-1] == f"every reading was signed after block {height.height}"
-    assert facts[0].startswith("the block's own time is ")
-    assert facts[1].endswith(" confirmations")
+    answer = anchored(GOOD)
+    assert answer.reason.endswith(f"; every reading was signed after block {height.height}")
+    assert "commits to it; the block's own time is 20" in answer.reason
+    assert answer.facts[0].endswith(" confirmations")
 
 
 def test_a_beacon_of_an_unknown_block_says_nothing() -> None:
@@ -59,4 +59,4 @@ def test_a_beacon_of_an_unknown_block_says_nothing() -> None:
     assert len(lines) == len(TRUST["device"].split("\n")) - 1
     answer = verify(parse_bundle(to_file(DEVICE)), trust_of("\n".join(lines))).anchored
     assert answer.word == "yes"
-    assert not any("signed after" in fact for fact in answer.facts)
+    assert "signed after" not in answer.reason

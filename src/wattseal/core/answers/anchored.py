@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from wattseal.core.anchor_check import check, check_beacon
+from wattseal.core.anchor_check import ChainTrust, check, check_beacon
 from wattseal.core.bundle import Bundle
 from wattseal.core.checkpoint import Checkpoint
 from wattseal.core.contents import Contents
 from wattseal.core.note import Note
+from wattseal.core.reading import Beacon
 from wattseal.core.refusal import Refusal
 from wattseal.core.trust import Trust
 from wattseal.core.units import rfc3339
@@ -24,24 +25,24 @@ def judge(bundle: Bundle, contents: Contents, trust: Trust) -> Answer:
         digest = Checkpoint.parse(Note.parse(bundle.checkpoint).text).digest()
     except Refusal as refusal:
         return Answer("no", f"the checkpoint cannot be read: {refusal}")
+    beacons = frozenset(reading.beacon for _, reading in contents.readings.values())
     answers = []
     for evidence in bundle.anchors:
         finding = check(evidence, digest, trust.chain(evidence.chain))
-        facts = [] if finding.block_time is None else [f"the block's own time is {rfc3339(finding.block_time)}"]
-        if finding.confirmations is not None:
-            facts.append(f"{finding.confirmations} confirmations")
+        said = [finding.reason]
+        if finding.block_time is not None:
+            said.append(f"the block's own time is {rfc3339(finding.block_time)}")
         if finding.state == "yes":
-            facts += _signed_after(contents, trust, evidence.chain)
-        answers.append(Answer(finding.state, finding.reason, finding.simulated, tuple(facts)))
+            said += _signed_after(beacons, trust.chain(evidence.chain))
+        facts = () if finding.confirmations is None else (f"{finding.confirmations} confirmations",)
+        answers.append(Answer(finding.state, "; ".join(said), finding.simulated, facts))
     if any(answer.word == "no" for answer in answers):
         return worst(answers, answers[0])
     return next((answer for answer in answers if answer.word == "yes"), answers[0])
 
 
-def _signed_after(contents: Contents, trust: Trust, chain: str) -> list[str]:
+def _signed_after(beacons: frozenset[Beacon | None], known: ChainTrust | None) -> list[str]:
     """What the beacons say: the other side of the time bracket, where the verifier knows the blocks."""
-    known = trust.chain(chain)
-    beacons = {reading.beacon for _, reading in contents.readings.values()}
     if known is None or not beacons:
         return []
     heights = []

@@ -12,17 +12,18 @@ from wattseal.core.verdict import Answer
 
 def judge(contents: Contents, registry: Mapping[str, bytes] | None) -> Answer:
     """Unknown, as bundles hold no bill yet; but no, if a quote is not that of the tariff version that it names."""
-    tariffs: dict[str, Tariff] = {}
+    tariffs: dict[str, tuple[Tariff, frozenset[str]]] = {}
     try:
         for place, record in enumerate(contents.all_records()):
             label = record.tariff_version
             if registry is None or label is None or f"tariff/{label}" not in registry:
                 continue
             if label not in tariffs:
-                tariffs[label] = parse_tariff(registry[f"tariff/{label}"])
-            tariff = tariffs[label]
+                parsed = parse_tariff(registry[f"tariff/{label}"])
+                tariffs[label] = parsed, frozenset(parsed.meters)
+            tariff, meters = tariffs[label]
             applies = tariff.site_id == record.site_id and tariff.valid_from_s <= record.start_s
-            if tariff.meters and f"{record.iot_device_id}/{record.meter_id}" not in tariff.meters:
+            if meters and f"{record.iot_device_id}/{record.meter_id}" not in meters:
                 applies = False
             if not applies or record.price_msat_per_kwh != tariff.price_msat_per_kwh:
                 return Answer("no", f"records.{place}: the quote is not that of the tariff {tariff.label}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
+from wattseal.core.answers.seams import Seams, share_chain
 from wattseal.core.bundle import Bundle, Leaf
 from wattseal.core.contents import Contents
 from wattseal.core.emlog import Record
@@ -33,6 +34,7 @@ def _judge(bundle: Bundle, contents: Contents, included: Answer, registry: Mappi
     try:
         records = contents.all_records()
         _check_order(bundle, records)
+        seam = Seams(bundle.records, records, contents, registry).check()
         if any(record.evidence.kind == "reported" for record in records):
             return Answer("unknown", "reported intervals have no chain: nobody could notice that one is missing")
         _check_chain(bundle.records, records)
@@ -47,8 +49,9 @@ def _judge(bundle: Bundle, contents: Contents, included: Answer, registry: Mappi
         return Answer("no", f"{refusal.field}: {refusal.reason}")
     if included.word == "no":
         return Answer("unknown", "the records are not all in the log, so their chain shows nothing")
-    if edge is not None:
-        return Answer("unknown", edge)
+    for doubt in (edge, seam):
+        if doubt is not None:
+            return Answer("unknown", doubt)
     energy = sum(record.energy_mwh for record in records)
     export = sum(record.export_mwh for record in records)
     gaps = sum(record.status == "gap" for record in records)
@@ -77,7 +80,11 @@ def _check_chain(leaves: tuple[Leaf, ...], records: list[Record]) -> None:
             raise Refusal(
                 where, f"nothing covers the time from {rfc3339(record.end_s)} to {rfc3339(next_record.start_s)}"
             )
-        if after.slots.start != leaf.slots.end:
+        joins = after.slots.start == leaf.slots.end
+        if not share_chain(record, next_record):
+            if joins:
+                raise Refusal(where, "seems to join the record before it, but the two are of different chains")
+        elif not joins:
             raise Refusal(
                 where, f"does not begin with the reading that ended the record before it, at {rfc3339(record.end_s)}"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wattseal.core.batch import Batch, parse_batch
 from wattseal.core.bundle import Bundle, Leaf
@@ -13,7 +13,7 @@ from wattseal.core.merkle import verify_consistency, verify_inclusion
 from wattseal.core.note import Note
 from wattseal.core.refusal import Refusal
 from wattseal.core.registration import parse_registration
-from wattseal.core.registry import map_key
+from wattseal.core.registry import map_key, parse_signer
 from wattseal.core.sorted_map import MapRoot, MemberProof, verify_member
 from wattseal.core.trust import Trust, TrustedLog
 from wattseal.core.verdict import Answer
@@ -50,7 +50,14 @@ def judge(bundle: Bundle, trust: Trust) -> Inclusion:
         seen = _check_last_seen(bundle, opened.checkpoint, log)
     except Refusal as refusal:
         return Inclusion(Answer("no", f"{refusal.field}: {refusal.reason}", log.simulated), registry)
-    return Inclusion(_yes(bundle, opened, log, seen), registry)
+    answer = _yes(bundle, opened, log, seen)
+    return Inclusion(replace(answer, simulated=answer.simulated or _is_rehearsal(log, registry)), registry)
+
+
+def _is_rehearsal(log: TrustedLog, registry: Mapping[str, bytes]) -> bool:
+    """Whether the log's own registration, where the file shows it, calls the log's key simulated."""
+    body = registry.get(f"signer/{log.verifier.name}+{log.verifier.key_id.hex()}")
+    return body is not None and parse_signer(body).simulated
 
 
 def _open(note: bytes, log: TrustedLog, trust: Trust) -> OpenedCheckpoint:
