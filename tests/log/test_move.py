@@ -37,7 +37,8 @@ def folder(tmp_path: Path) -> Path:
             tx.add_attestation(attestation(0))
             tx.put_blocks(0, [b"block 0", b"block 1"])
             tx.add_token(token("a"))
-            tx.put_meta("a", b"1")
+            for key in ("B", "a", "_c", "a b", "A"):
+                tx.put_meta(key, b"1")
             tx.add_inbox(InboxRow(START, "malformed", "192.0.2.1", b"bytes"), keep=10)
     return tmp_path
 
@@ -94,6 +95,14 @@ def test_every_row_moves_and_the_log_goes_on_there(folder: Path, source: SqliteS
     source.close()
     with pytest.raises(Halted, match="was moved to the new place"), opened(folder):
         pytest.fail("the old store was opened")
+
+
+def test_the_databases_language_does_not_matter(
+    folder: Path, source: SqliteStore, url: str, postgres: PostgresServer
+) -> None:
+    with postgres.connect() as admin:
+        admin.execute("CREATE DATABASE english TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'")
+    assert move(folder, source, url.replace("/postgres?", "/english?")).is_new
 
 
 def test_it_moves_once(folder: Path, source: SqliteStore, url: str, postgres: PostgresServer) -> None:

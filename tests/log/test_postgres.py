@@ -252,6 +252,15 @@ def test_who_may_not_make_a_schema_is_told_what_the_owner_does(postgres: Postgre
 
 
 @READ_ONLY
+def test_who_may_not_look_into_the_schema_is_told(postgres: PostgresServer, url: str, read_only: bool) -> None:
+    name = f"guest_{secrets.token_hex(4)}"
+    with postgres.connect() as admin:
+        admin.execute(f"CREATE ROLE {name} LOGIN")
+    with pytest.raises(StoreUnreadable, match="permission denied"):
+        PostgresStore.open(url.replace(f"{USER}@", f"{name}@"), read_only=read_only)
+
+
+@READ_ONLY
 def test_where_there_is_no_store(postgres: PostgresServer, read_only: bool) -> None:
     with pytest.raises(FileNotFoundError, match="there is no store"):
         PostgresStore.open(postgres.new_url(), read_only=read_only)

@@ -28,13 +28,13 @@ class Columns(NamedTuple):
     table: str
     columns: tuple[str, ...]
     flags: tuple[str, ...]
-    order: str
+    order: tuple[str, ...]
 
 
 class Source(Store, Protocol):
     """A store that gives its rows away."""
 
-    def rows(self, table: str, columns: Sequence[str], flags: Sequence[str], order: str) -> Iterator[Row]:
+    def rows(self, table: str, columns: Sequence[str], flags: Sequence[str], order: Sequence[str]) -> Iterator[Row]:
         """All rows of a table in that order."""
 
 
@@ -127,7 +127,7 @@ def _tables() -> list[Columns]:
             table.name,
             tuple(column.name for column in table.columns),
             tuple(column.name for column in table.columns if isinstance(column.type, Boolean)),
-            ", ".join(column.name for column in table.primary_key.columns),
+            tuple(column.name for column in table.primary_key.columns),
         )
         for table in METADATA.sorted_tables
     ]

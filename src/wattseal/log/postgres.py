@@ -12,7 +12,7 @@ import psycopg
 from wattseal.core.refusal import Refusal
 from wattseal.log import queries
 from wattseal.log.database_url import DatabaseUrl
-from wattseal.log.port import Read, StoreFailed, Write
+from wattseal.log.port import Read, StoreFailed, StoreUnreadable, Write
 from wattseal.log.postgres_connection import (
     Connection,
     begin_to_read,
@@ -80,6 +80,9 @@ class PostgresStore:
                 upgrade(url)
             check_version(check_revision(connection, url), url)
             return cls(url, connection, load_ends(connection))
+        except psycopg.errors.InsufficientPrivilege as error:
+            connection.close()
+            raise StoreUnreadable(f"{url}: {str(error).splitlines()[0]}") from None
         except BaseException:
             connection.close()
             raise
@@ -214,7 +217,13 @@ class PostgresStore:
 
     # --- A log that moves here ----------------------------------------------------------------------------------------
 
-    def rows(self, table: str, columns: Sequence[str], flags: Sequence[str], order: str) -> Iterator[tuple[Any, ...]]:  # noqa: ARG002 - flags are booleans here
+    def rows(
+        self,
+        table: str,
+        columns: Sequence[str],
+        flags: Sequence[str],  # noqa: ARG002 - these are booleans here
+        order: Sequence[str],
+    ) -> Iterator[tuple[Any, ...]]:
         """All rows of a table, for a move from another database (log/move.py)."""
         connection = self._begun_reader()
         try:

@@ -10,15 +10,26 @@ from wattseal.log.postgres_records import ALL_BLOCKS
 from wattseal.log.postgres_sql import copy_rows, translate
 
 _AT_ONCE: Final = 1_000
+_TEXT: Final = 25
+"""PostgreSQL's number of the type text."""
 _TYPES: Final = "SELECT attname, atttypid FROM pg_attribute WHERE attrelid = %s::regclass"
 
 
-def rows_of(connection: Connection, table: str, columns: Sequence[str], order: str) -> Iterator[tuple[Any, ...]]:
-    """All rows of a table in that order, some at a time; within a transaction."""
+def rows_of(
+    connection: Connection, table: str, columns: Sequence[str], order: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """All rows of a table in the order of those columns, some at a time; within a transaction."""
+    types = _types(connection, table)
+    # By their bytes, as everywhere else, and not as the database's language sorts words.
+    keys = [f'{name} COLLATE "C"' if types[name] == _TEXT else name for name in order]
     with connection.cursor("rows", binary=True) as cursor:
         cursor.itersize = _AT_ONCE
-        cursor.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")  # noqa: S608 - names of our schema
+        cursor.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {', '.join(keys)}")  # noqa: S608 - names of our schema
         yield from cursor
+
+
+def _types(connection: Connection, table: str) -> dict[str, int]:
+    return dict(connection.execute(_TYPES, [table]).fetchall())
 
 
 class PostgresFilling:
@@ -29,7 +40,7 @@ class PostgresFilling:
 
     def add(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Add all rows of a table."""
-        types: dict[str, int] = dict(self._connection.execute(_TYPES, [table]).fetchall())
+        types = _types(self._connection, table)
         copy_rows(self._connection, table, ", ".join(columns), [types[name] for name in columns], rows)
 
     def finish(self) -> None:

@@ -20,7 +20,7 @@ def check_version(revision: str, place: object) -> None:
     if revision < queries.VERSION:
         raise StoreUnreadable(
             f"{place} has schema {revision}, older than {queries.VERSION}, which this version of Wattseal needs: "
-            "make a backup, then migrate it"
+            "make a backup, then run wattseal migrate"
         )
     if revision > queries.VERSION:
         raise StoreUnreadable(

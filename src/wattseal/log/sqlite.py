@@ -102,12 +102,14 @@ class SqliteStore:
             if not is_kept:
                 connection.close()
 
-    def rows(self, table: str, columns: Sequence[str], flags: Sequence[str], order: str) -> Iterator[tuple[Any, ...]]:
+    def rows(
+        self, table: str, columns: Sequence[str], flags: Sequence[str], order: Sequence[str]
+    ) -> Iterator[tuple[Any, ...]]:
         """All rows of a table, for a move to another database (log/move.py); `flags` are its columns of 0 and 1."""
         connection = connect_reader(self._path)
         places = [columns.index(name) for name in flags]
         try:
-            query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608 - names of our schema
+            query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {', '.join(order)}"  # noqa: S608 - names of our schema
             for row in connection.execute(query):
                 yield (
                     (*[bool(value) if place in places else value for place, value in enumerate(row)],)
