@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -104,6 +106,34 @@ def test_the_lock_of_a_lost_writer_goes_to_another_and_the_lost_one_cannot_commi
             other.put_meta("whose", b"the second")
     with store.read() as read:
         assert read.meta("whose") == b"the second"
+
+
+FORKS = """
+import os, time
+store = open_store(kind, folder)
+with store.read() as read:
+    read.size()
+pid = os.fork()
+if not pid:
+    os.close(0), os.close(1)
+    time.sleep(60)
+    os._exit(0)
+say(pid)
+wait()
+"""
+
+
+def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(url: str, tmp_path: Path) -> None:
+    (tmp_path / URL_FILE).write_text(url)
+    with child("postgres", tmp_path, FORKS) as process:
+        pid = int(process.hears())
+        try:
+            with pytest.raises(StoreBusy):
+                PostgresStore.open(url)
+            process.kill()
+            PostgresStore.open(url).close()
+        finally:
+            os.kill(pid, signal.SIGKILL)
 
 
 class CutAtCommit:
