@@ -81,14 +81,17 @@ def make_site(settings: Settings) -> str:
         if isinstance(path, Path) and path.exists():
             raise Refusal("data_dir", f"{path} exists: there is a site already")
     if isinstance(place, DatabaseUrl):
-        with suppress(FileNotFoundError), closing(open_store(place, read_only=True)):
-            raise Refusal("database", f"{place} holds a store already")
+        with suppress(FileNotFoundError), closing(open_store(place, read_only=True)) as store, store.read() as read:
+            if any(read.counts().values()):
+                raise Refusal("database", f"{place} holds a store already")
     folder.mkdir(parents=True, exist_ok=True)
-    for path, name in _keys(settings).items():
-        make_key_file(path, name)
     token, row = mint("first operator", ["operator"], [], int(time.time()))
-    with closing(open_store(place, create=True)) as store, store.write() as tx:
-        tx.add_token(row)
+    # The store first: a server may refuse it, and then nothing stands in the way of trying again.
+    with closing(open_store(place, create=True)) as store:
+        for path, name in _keys(settings).items():
+            make_key_file(path, name)
+        with store.write() as tx:
+            tx.add_token(row)
     # Last: whoever finds the file finds a whole site.
     write_settings(folder / FILE_NAME, settings_text(settings))
     return token

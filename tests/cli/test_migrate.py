@@ -57,6 +57,14 @@ def test_a_site_is_made_on_postgresql_and_backed_up_by_its_own_tools(
     wattseal: Command, postgres: PostgresServer, tmp_path: Path
 ) -> None:
     url = postgres.new_url()
+    with postgres.connect() as admin:
+        admin.execute("CREATE ROLE guest LOGIN")
+    for _ in range(2):  # the first time leaves nothing that would keep one from the second
+        missing = wattseal(
+            "init", tmp_path / "site", "--origin", "example.org/energy", "--database", url.replace("tester@", "guest@")
+        )
+        assert missing.code == 1
+        assert "permission denied" in missing.err
     made = wattseal("init", tmp_path / "site", "--origin", "example.org/energy", "--database", url, "--json")
     assert made.code == 0, made.err
     here = ("--config", made.json["settings"])
