@@ -19,7 +19,10 @@ _DENSE: Final = 2
 """Meters whose numbers fill their range by half are read in one go for each start, the others one by one."""
 
 _ONE_BY_ONE: Final = "CROSS JOIN json_each(:meters) m CROSS JOIN rollup r WHERE r.meter_no = m.value"
-_IN_ONE_GO: Final = "CROSS JOIN rollup r WHERE r.meter_no BETWEEN :low AND :high AND r.meter_no IN (SELECT value FROM json_each(:meters))"
+_IN_ONE_GO: Final = (
+    "CROSS JOIN rollup r WHERE r.meter_no BETWEEN :low AND :high "
+    "AND r.meter_no IN (SELECT value FROM json_each(:meters))"
+)
 _MANY: Final = ("energy_mwh", "export_mwh", "priced_mwh", "amount_msat")
 # SQLite's sum() fails beyond 2^63: so the upper and lower bits are summed apart.
 _HALVES: Final = ", ".join(f"sum(r.{name} >> 32), sum(r.{name} & 4294967295)" for name in _MANY)
