@@ -6,6 +6,7 @@ So where a record belongs depends on the entries up to it alone, and never chang
 from __future__ import annotations
 
 from bisect import bisect_left
+from threading import Lock
 from typing import Final
 
 from wattseal.core.refusal import Refusal
@@ -19,9 +20,10 @@ _UTC: Final = "UTC"
 
 
 class Zones:
-    """The zones of all meters by index, as far as `follow` has read. Used by one thread at a time."""
+    """The zones of all meters by index, as far as `follow` has read. Any thread may use it."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._size = 0
         self._changes: dict[int, list[tuple[int, str]]] = {}
         """By meter number: (index, zone from there on), only where it changes."""
@@ -32,6 +34,11 @@ class Zones:
         size = read.size()
         if size <= self._size:
             return
+        with self._lock:
+            if size > self._size:
+                self._read_on(read, size)
+
+    def _read_on(self, read: Read, size: int) -> None:
         numbers: dict[tuple[str, str, str], int] | None = None
         after = self._size - 1
         while page := read.entries_of_schema(_SCHEMA, after, _PAGE):
