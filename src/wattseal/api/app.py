@@ -18,6 +18,7 @@ from wattseal.api import (
     health,
     index_page,
     keys,
+    live,
     logs,
     meters,
     problem,
@@ -44,7 +45,21 @@ Signed readings become records in an append-only log, and the log is anchored in
 - Quantities come from integers (mWh, millisatoshi); a logged document is sent as the bytes that were hashed.
 """
 
-_ROUTERS: Final = (submission, logs, energy, bundles, batches, tiles, meters, keys, tariffs, quarantine, tokens, health)
+_ROUTERS: Final = (
+    submission,
+    logs,
+    energy,
+    live,
+    bundles,
+    batches,
+    tiles,
+    meters,
+    keys,
+    tariffs,
+    quarantine,
+    tokens,
+    health,
+)
 _PAGES: Final = (index_page, docs_page)
 
 

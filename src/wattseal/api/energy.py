@@ -186,14 +186,18 @@ def get_energy(
         groups = energy_groups(read, here.zones, meters, from_s, to_s, keys)
     if query.format is Form.CSV or (query.format is None and _wants_csv(accept)):
         return Response(_csv(keys, groups), media_type="text/csv; charset=utf-8; header=present")
-    total = _merged(groups.values())
+    return energy_answer(groups, from_s, to_s, keys)
+
+
+def energy_answer(groups: Mapping[Group, Sums], from_s: int, to_s: int, keys: Sequence[str]) -> Response:
+    """An EnergyAnswer."""
     return answer(
         {
             "from": rfc3339(from_s),
             "to": rfc3339(to_s),
             "by": keys,
             "items": [_labels(keys, group) | _view(sums) for group, sums in groups.items()],
-            "total": _view(total),
+            "total": _view(_merged(groups.values())),
         }
     )
 
