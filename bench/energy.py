@@ -50,10 +50,9 @@ def record(idx: int, place: int) -> EntryRow:
     kind = "device" if place % METERS % 10 else "reported"
     digest = sha256(b"%d" % idx).digest()
     body = b"x" * 400
-    return EntryRow(
-        *(idx, digest[:16], "emlog-1.1", 1, digest, digest, body, start),
-        *(1 + place % METERS, kind, start, start + INTERVAL_S, 1_000_000 + place, 0, 300_000, 300_000, "ok"),
-    )
+    head = (idx, digest[:16], "emlog-1.1", 1, digest, digest, body, start)
+    energy = 1_000_000 + place
+    return EntryRow._make((*head, 1 + place % METERS, kind, start, start + INTERVAL_S, energy, 0, 300_000, 300, "ok"))
 
 
 def fill(store: Store) -> None:

@@ -32,8 +32,9 @@ def check_rollups(read: Read, findings: Findings) -> None:
     if done > size:
         findings.bad(f"the rollups take in {done} entries, and there are {size}")
         return
+    if done:
+        findings.count("entries in rollups", done)
     found = first_difference(read, done)
-    findings.count("rolled-up entries", done)
     if found is not None:
         level, start_s, meter_no, kind = found.key
         findings.bad(
