@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.stores import entry, record
+from tests.contract.stores import START, entry, record
 from wattseal.log.port import RecordFilter, Store, StoreConflict
 from wattseal.log.rollup_port import RecordValues, RollupRow
 
@@ -37,9 +37,34 @@ def test_values_of_records(store: Store) -> None:
         tx.add_meter("PLANT-01", "gw-01", "MTR-0")
         tx.add_entries(rows)
     with store.read() as read:
-        assert list(read.record_values(0, 99)) == list(read.record_values_at([3, 2, 1, 0])) == values
-        assert list(read.record_values(2, 4)) == list(read.record_values_at([3, 77])) == values[1:]
-        assert list(read.record_values(0, 1)) == list(read.record_values_at([])) == []
+        assert list(read.record_values(0, 99, crossing=False)) == list(read.record_values_at([3, 2, 1, 0])) == values
+        assert list(read.record_values(2, 4, crossing=False)) == list(read.record_values_at([3, 77])) == values[1:]
+        assert list(read.record_values(0, 1, crossing=False)) == list(read.record_values_at([])) == []
+
+
+def test_sums_of_records_by_hour(store: Store) -> None:
+    hour = START // 3_600 * 3_600
+    rows = [
+        record(0, 1, hour, 3_600),
+        record(1, 1, hour + 3_000, 600, status="gap", amount_msat=None),
+        record(2, 1, hour + 3_599, 1, amount_msat=11),
+        record(3, 1, hour + 3_500, 101),
+        record(4, 2, hour + 3_600, 60, kind="import"),
+        entry(5, "quarantine-1", meter_no=1, kind="device", start_s=hour),
+    ]
+    with store.write() as tx:
+        tx.add_meter("PLANT-01", "gw-01", "MTR-0")
+        tx.add_meter("PLANT-01", "gw-01", "MTR-1")
+        tx.add_entries(rows)
+    with store.read() as read:
+        assert [values.idx for values in read.record_values(0, 99, crossing=True)] == [3]
+        assert sorted(read.hour_sums(0, 99, 10)) == [
+            RollupRow(HOUR, hour, 1, "device", 3, 4_201, 600, 3_000_003, 3, 0, 0),
+            RollupRow(HOUR, hour + 3_600, 2, "import", 1, 60, 0, 1_000_004, 4, 0, 0),
+        ]
+        (first,) = read.hour_sums(0, 1, 10**6)
+        assert first == RollupRow(HOUR, hour, 1, "device", 1, 3_600, 0, 1_000_000, 0, 1_000_000, 300_000)
+        assert next(iter(read.hour_sums(2, 3, 11)))[-2:] == (1_000_002, 11)
 
 
 def rollup(start_s: int, meter_no: int, *sums: int, level: str = HOUR, kind: str = "device") -> RollupRow:

@@ -74,6 +74,18 @@ IS_CURRENT: Final = "NOT EXISTS (SELECT 1 FROM superseded x WHERE x.idx = {table
 RECORD_VALUES: Final = _select(
     RecordValues, "entry", f"WHERE idx >= :first AND idx < :end AND {IS_RECORD} ORDER BY idx"
 )
+CROSSING: Final = "end_s > (start_s / 3600 + 1) * 3600"
+"""That a record goes on beyond the UTC hour in which it begins."""
+CROSSING_VALUES: Final = _select(
+    RecordValues, "entry", f"WHERE idx >= :first AND idx < :end AND {IS_RECORD} AND {CROSSING} ORDER BY idx"
+)
+_IS_PRICED: Final = "amount_msat <= :max_msat_per_s * (end_s - start_s)"
+HOUR_SUMS: Final = (
+    "SELECT start_s / 3600 * 3600, meter_no, kind, count(*), sum(end_s - start_s), "
+    "sum(CASE status WHEN 'ok' THEN 0 ELSE end_s - start_s END), sum(energy_mwh), sum(export_mwh), "
+    f"sum(CASE WHEN {_IS_PRICED} THEN energy_mwh ELSE 0 END), sum(CASE WHEN {_IS_PRICED} THEN amount_msat ELSE 0 END) "
+    f"FROM entry WHERE idx >= :first AND idx < :end AND {IS_RECORD} AND NOT ({CROSSING}) GROUP BY 1, 2, 3"
+)
 ROLLUP_KEY: Final = RollupRow._fields[:4]
 ROLLUP_SUMS: Final = RollupRow._fields[4:]
 ROLLUPS: Final = _select(

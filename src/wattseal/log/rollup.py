@@ -6,11 +6,13 @@ is a difference of two values of F, and parts add up to E wherever it is cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from operator import add
 from typing import Final
 
 from wattseal.core.units import SECONDS_PER_HOUR
+from wattseal.log.local_day import LocalDays
 from wattseal.log.port import Read, Write
 from wattseal.log.rollup_port import RecordValues, RollupRow
 from wattseal.log.zones import Zones
@@ -26,7 +28,6 @@ WAITING: Final = 8_192
 STEP: Final = 32_768
 """Entries in one transaction where there is much to catch up with."""
 _OK: Final = "ok"
-_NOTHING: Final = (0,) * 7
 
 Key = tuple[str, int, int, str]
 """(level, start_s, meter_no, kind)."""
@@ -59,61 +60,40 @@ def part_of(values: RecordValues, from_s: int, to_s: int) -> tuple[int, ...]:
 
 
 class Deltas:
-    """Sums of records, by bucket."""
+    """What a range of entries adds to the rollups."""
 
-    def __init__(self, zones: Zones) -> None:
+    def __init__(self, read: Read, zones: Zones) -> None:
+        self._read = read
         self._zones = zones
-        self._sums: dict[Key, list[int]] = {}
-        self._cells: dict[tuple[int, str, int], list[int] | None] = {}
-        """By (meter_no, kind, hour): the start of its day, and the sums of records that lie within the hour.
+        self._sums: dict[Key, tuple[int, ...]] = {}
 
-        None: a day ends within this hour.
-        """
-
-    def add(self, records: Iterable[RecordValues]) -> None:
-        """Add records in index order, between which no zone changes."""
-        cells = self._cells
-        for values in records:  # runs for each record of the log: most take this short way
-            idx, meter_no, kind, start, end, energy, export, amount, status = values
-            hour = start // SECONDS_PER_HOUR
-            key = (meter_no, kind, hour)
-            if key not in cells:
-                cells[key] = self._new_cell(meter_no, idx, hour * SECONDS_PER_HOUR)
-            cell = cells[key]
-            if cell is None or end > (hour + 1) * SECONDS_PER_HOUR:
-                self._split(values, 1)
+    def add(self, first_idx: int, end_idx: int) -> None:
+        """Add the records of entries between which no zone changes."""
+        across: set[Key] = set()
+        days_of: dict[int, LocalDays] = {}
+        put = self._put
+        for row in self._read.hour_sums(first_idx, end_idx, MAX_MSAT_PER_S):
+            hour_s, meter_no = row.start_s, row.meter_no
+            days = days_of.get(meter_no) or days_of.setdefault(meter_no, self._zones.at(meter_no, first_idx))
+            day_s, end_s, _ = days.day(hour_s)
+            if end_s < hour_s + SECONDS_PER_HOUR:
+                across.add(row[:4])  # a day ends within this hour: its records one by one
                 continue
-            length = end - start
-            cell[1] += 1
-            cell[2] += length
-            if status != _OK:
-                cell[3] += length
-            cell[4] += energy
-            cell[5] += export
-            if amount is not None and amount <= MAX_MSAT_PER_S * length:
-                cell[6] += energy
-                cell[7] += amount
-        self._fold()
+            put(row[:4], row[4:])
+            put((DAY, day_s, meter_no, row.kind), row[4:])
+        for values in self._read.record_values(first_idx, end_idx, crossing=not across):
+            start, end = hour_of(values.start_s)
+            if values.end_s > end or (HOUR, start, values.meter_no, values.kind) in across:
+                self._split(values, 1)
 
-    def subtract(self, records: Iterable[RecordValues]) -> None:
+    def subtract(self, idxs: Sequence[int]) -> None:
         """Take away records that were superseded."""
-        for values in records:
+        for values in self._read.record_values_at(idxs):
             self._split(values, -1)
 
     def rows(self) -> list[RollupRow]:
         """All sums, in the order of their keys, without those that are nothing."""
-        return [RollupRow(*key, *sums) for key, sums in sorted(self._sums.items()) if any(sums)]
-
-    def _new_cell(self, meter_no: int, idx: int, hour_s: int) -> list[int] | None:
-        day = self._zones.at(meter_no, idx).day(hour_s)
-        return None if day.end_s < hour_s + SECONDS_PER_HOUR else [day.start_s, *_NOTHING]
-
-    def _fold(self) -> None:
-        for (meter_no, kind, hour), cell in self._cells.items():
-            if cell is not None:
-                self._put((HOUR, hour * SECONDS_PER_HOUR, meter_no, kind), cell[1:])
-                self._put((DAY, cell[0], meter_no, kind), cell[1:])
-        self._cells = {}
+        return [RollupRow._make(key + self._sums[key]) for key in sorted(self._sums) if any(self._sums[key])]
 
     def _split(self, values: RecordValues, sign: int) -> None:
         days = self._zones.at(values.meter_no, values.idx)
@@ -125,23 +105,21 @@ class Deltas:
         while at < values.end_s:
             start, end = bounds(at)
             part = part_of(values, start, end)
-            self._put((level, start, values.meter_no, values.kind), [sign * value for value in part])
+            self._put((level, start, values.meter_no, values.kind), tuple(sign * value for value in part))
             at = end
 
-    def _put(self, key: Key, sums: Sequence[int]) -> None:
-        have = self._sums.setdefault(key, [*_NOTHING])
-        for place, value in enumerate(sums):
-            have[place] += value
+    def _put(self, key: Key, sums: tuple[int, ...]) -> None:
+        have = self._sums.get(key)
+        self._sums[key] = sums if have is None else tuple(map(add, have, sums))
 
 
 def deltas_of(read: Read, zones: Zones, first_idx: int, end_idx: int) -> list[RollupRow]:
     """What entries first_idx to end_idx − 1 add to the rollups: their records, less those that they supersede."""
     zones.follow(read)
-    deltas = Deltas(zones)
+    deltas = Deltas(read, zones)
     for first, end in pairwise([first_idx, *zones.changes(first_idx + 1, end_idx), end_idx]):
-        deltas.add(read.record_values(first, end))
-    replaced = [idx for idx, _ in read.superseded_by(first_idx, end_idx)]
-    deltas.subtract(read.record_values_at(replaced))
+        deltas.add(first, end)
+    deltas.subtract([idx for idx, _ in read.superseded_by(first_idx, end_idx)])
     return deltas.rows()
 
 

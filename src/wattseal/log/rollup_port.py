@@ -42,8 +42,18 @@ class RollupRow(NamedTuple):
 class ReadRollups(Protocol):
     """The part of Read."""
 
-    def record_values(self, first_idx: int, end_idx: int) -> Sequence[RecordValues]:
-        """The records with indexes from first_idx to end_idx − 1 in index order, superseded ones too."""
+    def hour_sums(self, first_idx: int, end_idx: int, max_msat_per_s: int) -> Sequence[RollupRow]:
+        """Sums by hour, meter and kind of those records first_idx to end_idx − 1 that lie within an hour of UTC.
+
+        Superseded ones too. An amount beyond max_msat_per_s times the record's seconds counts as no quote. Added up in
+        the database, since this looks at every record of the log.
+        """
+
+    def record_values(self, first_idx: int, end_idx: int, *, crossing: bool) -> Sequence[RecordValues]:
+        """The records first_idx to end_idx − 1 in index order, superseded ones too.
+
+        With `crossing`, only those that do not lie within an hour of UTC.
+        """
 
     def record_values_at(self, idxs: Sequence[int]) -> Sequence[RecordValues]:
         """The records at these indexes, in index order."""

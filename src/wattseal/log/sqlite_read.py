@@ -211,8 +211,13 @@ class SqliteRead:
 
     # --- Rollups ------------------------------------------------------------------------------------------------------
 
-    def record_values(self, first_idx: int, end_idx: int) -> Sequence[RecordValues]:
-        return self._all(RecordValues._make, queries.RECORD_VALUES, first=first_idx, end=end_idx)
+    def hour_sums(self, first_idx: int, end_idx: int, max_msat_per_s: int) -> Sequence[RollupRow]:
+        bounds = {"first": first_idx, "end": end_idx, "max_msat_per_s": max_msat_per_s}
+        return [RollupRow._make(("hour", *row)) for row in self._run(queries.HOUR_SUMS, bounds).fetchall()]
+
+    def record_values(self, first_idx: int, end_idx: int, *, crossing: bool) -> Sequence[RecordValues]:
+        query = queries.CROSSING_VALUES if crossing else queries.RECORD_VALUES
+        return self._all(RecordValues._make, query, first=first_idx, end=end_idx)
 
     def record_values_at(self, idxs: Sequence[int]) -> Sequence[RecordValues]:
         return self._all(RecordValues._make, _RECORD_VALUES_AT, numbers=number_list(idxs))
