@@ -303,7 +303,7 @@ async def _serve(settings: Settings, started: Callable[[Site, str], None]) -> No
             server = _Server(_configured(site))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, _stop, server)
+                loop.add_signal_handler(number, _stop, server, site)
             host, port = listening.getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             anchoring = asyncio.create_task(_keep_anchoring(site, server))
@@ -335,7 +335,8 @@ def _listen(settings: Settings) -> socket.socket:
     return socket.create_server((settings.host, settings.port), family=family, backlog=1_024)
 
 
-def _stop(server: uvicorn.Server) -> None:
+def _stop(server: uvicorn.Server, site: Site) -> None:
+    site.ingest.live.close()
     if server.should_exit:
         server.force_exit = True
     server.should_exit = True

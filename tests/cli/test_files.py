@@ -153,6 +153,18 @@ def test_damaged_tiles_are_made_again_from_the_rows(park: Site, wattseal: Comman
     assert "do not lead to the root that was signed" in refused.err
 
 
+def test_damaged_rollups_are_named_and_made_anew(park: Site, wattseal: Command) -> None:
+    here = ("--config", park.config)
+    with closing(sqlite3.connect(park.folder / "wattseal.db")) as database, database:
+        database.execute("UPDATE rollup SET energy_mwh = energy_mwh + 1 WHERE level = 'day'")
+    said = wattseal("fsck", *here)
+    assert said.code == 1
+    assert "the rollup of the day from" in said.out
+    mended = wattseal("fsck", "--rebuild-rollups", *here)
+    assert mended.code == 0, mended.out
+    assert mended.out.startswith("Rollups made anew from ")
+
+
 def test_a_backup(park: Site, wattseal: Command, tmp_path: Path) -> None:
     (tmp_path / "backups").mkdir()
     copy = tmp_path / "backups" / "monday.db"

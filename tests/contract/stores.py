@@ -144,6 +144,7 @@ def write_everywhere(tx: Write, number: int) -> None:
     rows = [entry(size), *(record(size + place, meter_no) for place in range(1, 10)), entry(size + 10, "batch-1")]
     tx.add_entries(rows)
     tx.add_readings([reading(seq, chain_no) for seq in range(10)])
+    tx.mark_superseded([(size, size + 10)])
     tx.add_raw([(size + 1, b"raw", "note")])
     tx.put_tiles([(-1, 0, b"entries" * (number + 1)), (0, 0, b"leaves" * (number + 1)), (0, number + 1, b"more")])
     tx.add_batch(batch(number, size, size + 10))
@@ -156,7 +157,7 @@ def write_everywhere(tx: Write, number: int) -> None:
 
 def counts_after(calls: int) -> dict[str, int]:
     """What counts() says after so many calls of write_everywhere."""
-    single = ("meter", "chain", "secret", "raw", "batch", "attestation", "block", "token", "inbox")
+    single = ("meter", "chain", "secret", "superseded", "raw", "batch", "attestation", "block", "token", "inbox")
     counts = {"entry": 11 * calls, "reading": 10 * calls, "meta": min(calls, 1), **dict.fromkeys(single, calls)}
     return counts | {"tile": 2 + calls if calls else 0}
 

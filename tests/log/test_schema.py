@@ -15,8 +15,8 @@ from sqlalchemy import MetaData, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from tests.contract.stores import write_everywhere
 from tests.postgres_server import PostgresServer
+from tests.contract.stores import entry, record, write_everywhere
 from wattseal.log import queries, schema
 from wattseal.log.database_url import DatabaseUrl
 from wattseal.log.migrations import run
@@ -35,6 +35,7 @@ from wattseal.log.port import (
 )
 from wattseal.log.postgres import PostgresStore
 from wattseal.log.postgres import migrate as migrate_postgres
+from wattseal.log.rollup_port import RollupRow
 from wattseal.log.sqlite import SqliteStore
 from wattseal.log.sqlite_file import migrate
 
@@ -120,6 +121,7 @@ def test_the_newest_revision_is_the_one_that_is_asked_for() -> None:
         ("entry", EntryRow, set()),
         ("reading", ReadingRow, {"reading_no"}),
         ("meter", MeterRow, set()),
+        ("rollup", RollupRow, set()),
         ("chain", ChainRow, set()),
         ("secret", SecretRow, set()),
         ("batch", BatchRow, set()),
@@ -134,7 +136,7 @@ def test_columns_are_named_like_the_rows_fields(table: str, row: type[EntryRow],
 
 def test_every_table_counts(path: Path) -> None:
     with closing(SqliteStore.open(path, read_only=True)) as store, store.read() as read:
-        assert set(read.counts()) == set(schema.METADATA.tables)
+        assert set(read.counts()) | {"rollup"} == set(schema.METADATA.tables)  # large, and nobody asks
 
 
 def set_revision(path: Path, revision: str | None) -> None:
@@ -146,7 +148,7 @@ def set_revision(path: Path, revision: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("revision", "words"),
-    [("0000", "older than .* make a backup"), ("0002", "newer than .* install"), (None, "damaged")],
+    [("0000", "older than .* make a backup"), ("9999", "newer than .* install"), (None, "damaged")],
 )
 @pytest.mark.parametrize("read_only", [False, True])
 def test_another_revision_is_refused(path: Path, revision: str | None, words: str, read_only: bool) -> None:
@@ -157,7 +159,7 @@ def test_another_revision_is_refused(path: Path, revision: str | None, words: st
     SqliteStore.open(path, read_only=read_only).close()  # nothing holds it any more
 
 
-@pytest.mark.parametrize("revision", ["0002", None])
+@pytest.mark.parametrize("revision", ["9999", None])
 def test_a_newer_store_or_a_damaged_one_is_not_migrated(path: Path, revision: str | None) -> None:
     set_revision(path, revision)
     before = dump(path)
@@ -171,13 +173,14 @@ def dump(path: Path) -> list[str]:
         return list(connection.iterdump())
 
 
+NEWEST = queries.VERSION
 NEXT = '''"""A later revision."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "{newest}"
 
 
 def upgrade() -> None:
@@ -193,12 +196,12 @@ def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "100% migrations"
     shutil.copytree(run.FOLDER, folder)
     monkeypatch.setattr(run, "FOLDER", folder)
-    monkeypatch.setattr(queries, "VERSION", "0002")
-    return folder / "versions" / "v0002_later.py"
+    monkeypatch.setattr(queries, "VERSION", "9999")
+    return folder / "versions" / "v9999_later.py"
 
 
 def test_an_older_store_is_migrated_when_it_is_asked_for(path: Path, later: Path) -> None:
-    later.write_text(NEXT.format(last="pass"), encoding="utf-8")
+    later.write_text(NEXT.format(newest=NEWEST, last="pass"), encoding="utf-8")
     with pytest.raises(StoreUnreadable, match="older"):
         SqliteStore.open(path, create=True)
     migrate(path)
@@ -211,9 +214,28 @@ def test_an_older_store_is_migrated_when_it_is_asked_for(path: Path, later: Path
         assert connection.execute("SELECT park FROM meter").fetchall() == [("north",), (None,)]
 
 
+def test_a_store_of_the_first_revision_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        run.upgrade(connection, "0001")
+    rows = [entry(0), record(1), record(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(queries, "VERSION", "0001")
+        with closing(SqliteStore.open(path)) as store, store.write() as tx:
+            tx.add_entries(rows)
+    with pytest.raises(StoreUnreadable, match="older than"):
+        SqliteStore.open(path)
+    migrate(path)
+    with closing(SqliteStore.open(path)) as store, store.write() as tx:
+        assert tx.entries(0, 9) == rows
+        tx.mark_superseded([(1, 2)])
+        assert tx.superseded([0, 1, 2]) == {1: 2}
+        assert tx.rollups(("", 0, 0, ""), 9) == []
+
+
 def test_a_migration_that_fails_changes_nothing(path: Path, later: Path) -> None:
     before = dump(path)
-    later.write_text(NEXT.format(last='op.execute("INSERT INTO nowhere VALUES (1)")'), encoding="utf-8")
+    later.write_text(NEXT.format(newest=NEWEST, last='op.execute("INSERT INTO nowhere VALUES (1)")'), encoding="utf-8")
     with pytest.raises(Exception, match="nowhere"):
         migrate(path)
     assert dump(path) == before

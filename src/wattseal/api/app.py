@@ -14,9 +14,11 @@ from wattseal.api import (
     batches,
     bundles,
     docs_page,
+    energy,
     health,
     index_page,
     keys,
+    live,
     logs,
     meters,
     problem,
@@ -43,7 +45,21 @@ Signed readings become records in an append-only log, and the log is anchored in
 - Quantities come from integers (mWh, millisatoshi); a logged document is sent as the bytes that were hashed.
 """
 
-_ROUTERS: Final = (submission, logs, bundles, batches, tiles, meters, keys, tariffs, quarantine, tokens, health)
+_ROUTERS: Final = (
+    submission,
+    logs,
+    energy,
+    live,
+    bundles,
+    batches,
+    tiles,
+    meters,
+    keys,
+    tariffs,
+    quarantine,
+    tokens,
+    health,
+)
 _PAGES: Final = (index_page, docs_page)
 
 

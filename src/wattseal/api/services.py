@@ -23,6 +23,7 @@ from wattseal.core.note_key import Ed25519Signer
 from wattseal.ingest.ingest import Ingest
 from wattseal.log.port import Store
 from wattseal.log.sequencer import Sequencer
+from wattseal.log.zones import Zones
 
 _HEAVY_AT_ONCE = 2
 
@@ -40,6 +41,7 @@ class Services:
     tokens: TokenBook
     rate: SourceRate
     metrics: Metrics
+    zones: Zones = field(default_factory=Zones)
     _heavy: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_HEAVY_AT_ONCE))
 
     def now(self) -> int:

@@ -28,6 +28,10 @@ def fsck(
         bool,
         typer.Option("--rebuild-tiles", help="First write damaged tiles anew from the rows; needs the server stopped."),
     ] = False,
+    rebuild_rollups: Annotated[
+        bool,
+        typer.Option("--rebuild-rollups", help="First make the energy rollups anew; needs the server stopped."),
+    ] = False,
     vkey: Annotated[
         str | None,
         typer.Option(help="The log's public key; by default that of this site.", show_default=False),
@@ -38,7 +42,7 @@ def fsck(
     """Recompute every entry, leaf, tile, root, total, registry map and signature from what is stored, and compare.
 
     Exit code 0: nothing differs. 1: something does; the first index that is affected is named. Without
-    `--rebuild-tiles` it only reads, and may run beside the server. What to do: docs/operate/recovery.md.
+    `--rebuild-…` it only reads, and may run beside the server. What to do: docs/operate/recovery.md.
 
     Examples: `wattseal fsck`, `wattseal fsck --export public/ --vkey example.org/energy+1a2b3c4d+AQ…`
     """
@@ -59,6 +63,8 @@ def fsck(
         verifier = Verifier.from_vkey(vkey) if vkey else _own_key(config)
         if rebuild_tiles:
             _rebuild(settings, verifier, quiet=as_json)
+        if rebuild_rollups:
+            _rebuild_rollups(settings, quiet=as_json)
         with read_store(settings) as store, progress("entries", shown=not as_json) as bar:
             report = check_store(store, read_guard(settings.guard_path), verifier, progress=bar)
     print(json.dumps(asdict(report), ensure_ascii=False) if as_json else _text(report))
@@ -75,6 +81,17 @@ def _rebuild(settings: Settings, verifier: Verifier, *, quiet: bool) -> None:
         count = rebuild_tiles(store, read_guard(settings.guard_path), verifier, progress=bar)
     if not quiet:
         print(f"Tiles written anew: {count}")
+
+
+def _rebuild_rollups(settings: Settings, *, quiet: bool) -> None:
+    from wattseal.cli.table import progress
+    from wattseal.log.rollup_check import rebuild_rollups
+    from wattseal.serve import write_store
+
+    with write_store(settings) as store, progress("entries", shown=not quiet) as bar:
+        count = rebuild_rollups(store, progress=bar)
+    if not quiet:
+        print(f"Rollups made anew from {count} entries")
 
 
 def _own_key(config: Path | None) -> Verifier:

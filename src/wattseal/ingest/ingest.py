@@ -20,6 +20,7 @@ from wattseal.ingest.decision import decide
 from wattseal.ingest.draft import Logged
 from wattseal.ingest.enrolment import Enrolment
 from wattseal.ingest.job import CallJob, FlushJob, Job, ReadingsJob, ReportedJob
+from wattseal.ingest.live import Live
 from wattseal.ingest.receipt import Busy, Receipt
 from wattseal.ingest.registry import Registry
 from wattseal.ingest.reported import Reported, ReportedInterval, parse_reported
@@ -48,6 +49,8 @@ class Ingest:
         self._sequencer = sequencer
         self._settings = settings
         self._clock_ns = clock_ns
+        self.live = Live()
+        """Who listens to what is admitted."""
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
         self._fault: str | None = None
@@ -122,7 +125,10 @@ class Ingest:
                 self._keep(((item, result) for item, result in pairs if isinstance(result, Receipt)), source)
             if len(refused) == len(items):
                 return refused
-            return await self._do(ReadingsJob(items, examined), room)
+            receipts: list[Receipt] = await self._do(ReadingsJob(items, examined), room)
+            if self.live:
+                self.live.readings(items, examined, receipts, self.registry)
+            return receipts
 
     async def submit_reported(self, items: Sequence[ReportedInterval]) -> list[Receipt]:
         """Admit one request's JSON intervals, as `submit_readings`. The caller saw a token, or trusts the broker."""
@@ -132,6 +138,8 @@ class Ingest:
             if not good:
                 return [result for result in parsed if isinstance(result, Receipt)]
             receipts: list[Receipt] = await self._do(ReportedJob(good, self._writer.reported), room)
+            if self.live:
+                self.live.intervals(good, receipts)
             given = iter(receipts)
             return [result if isinstance(result, Receipt) else next(given) for result in parsed]
 

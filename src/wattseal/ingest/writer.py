@@ -22,6 +22,7 @@ from wattseal.ingest.reported import ReportedAdmission
 from wattseal.ingest.settings import Settings
 from wattseal.ingest.standing import Standings
 from wattseal.log.port import BatchRow, InboxRow, Store
+from wattseal.log.rollup import WAITING, Advance
 from wattseal.log.sequencer import Halted, Sequencer
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ ClockNs: TypeAlias = Callable[[], int]
 """Unix nanoseconds, like time.time_ns."""
 
 NS: Final = 1_000_000_000
+_ROLLUP_STEPS: Final = 4
+"""After a large import the rollups catch up in so many steps a second, and readings come in between."""
 _INBOX_WAITING: Final = 256
 """Refused bytes that may wait for a transaction: a flood must not grow the memory, so the oldest are forgotten."""
 
@@ -47,6 +50,7 @@ class Writer:
             standings = Standings(read)
             self._memory = Memory(standings, released_digests(read))
             last = next(iter(read.batches(limit=1, newest_first=True)), None)
+            self._rollups = Advance(read)
         self._standings = standings
         self.reported = ReportedAdmission(gateway, self.enrolment, register=settings.register_reported)
         self.inbox: deque[InboxRow] = deque(maxlen=_INBOX_WAITING)
@@ -96,6 +100,7 @@ class Writer:
             elif self.inbox:
                 self._transact(lambda _: None)
             self._close_batch_if_due(now_s)
+            self._roll_up()
         except Halted:
             return  # the sequencer keeps the reason, and every job is told it
 
@@ -115,7 +120,9 @@ class Writer:
             job.result = result
         if self._next_release_s is None and self._standings.waiting:
             self._next_release_s = self._clock_ns() // NS + self._settings.gap_hold_s
-        if self._sequencer.next_idx - self._closed_idx >= self._settings.batch_max_entries:
+        next_idx = self._sequencer.next_idx
+        is_full = next_idx - self._closed_idx >= self._settings.batch_max_entries
+        if is_full or next_idx - self._rollups.done >= WAITING:
             self.tick()
 
     def _alone(self, job: Job[Any]) -> None:
@@ -160,7 +167,17 @@ class Writer:
         if due or entries >= self._settings.batch_max_entries:
             self._close_batch(now_s)
 
+    def _roll_up(self) -> None:
+        """Take into the rollups what waits."""
+        for _ in range(_ROLLUP_STEPS):
+            if self._sequencer.next_idx == self._rollups.done:
+                return
+            with self._sequencer.write() as tx:
+                done = self._rollups.step(tx)
+            self._rollups.done = done
+
     def _close_batch(self, now_s: int) -> BatchRow:
+        self._roll_up()
         row = self._sequencer.close_batch(now_s, self.enrolment.registry.commitment())
         self._closed_idx, self._batch_since_s = row.last_idx + 1, None
         return row

@@ -19,6 +19,7 @@ from wattseal.log.audit import Audit
 from wattseal.log.export_check import ExportCheck
 from wattseal.log.port import ENTRY_TILES, EntryRow, Read, Store
 from wattseal.log.report import Findings, Progress, Report
+from wattseal.log.rollup_check import check_rollups
 from wattseal.log.root_check import RootCheck
 from wattseal.log.row_check import RowCheck
 from wattseal.log.salts import SaltSource, SecretErased
@@ -77,6 +78,7 @@ class _StoreCheck:
             self._findings.bad(f"the entry tiles hold more than the {size} entries that have rows", size)
         self._roots.finish(size)
         self._audit.finish()
+        check_rollups(self._read, self._findings)
         counted = self._findings.checked
         if counted.get("batches", 0) != counted.get("batch rows", 0):
             self._findings.bad("the number of batch entries is not that of the stored batches")

@@ -8,7 +8,7 @@ Promises, held by one contract suite over every implementation (tests/contract/t
    (`StoreBusy`), when it opens the store or when it writes.
 3. `with store.read()` sees one committed state from beginning to end and never waits for the writer.
 4. Nothing is updated or deleted but what its method names: a setting, a tile's content, the state of a reading, of an
-   attestation, of a token; a batch's checkpoint; a bounded inbox forgets its oldest.
+   attestation, of a token; a batch's checkpoint; a rollup; a bounded inbox forgets its oldest.
 5. An error of the device or the file system is raised as it is. The caller halts; it does not try again: every later
    `write()` is refused (`StoreFailed`), because after a failed fsync nobody can tell what is on the disk.
 """
@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
+
+from wattseal.log.rollup_port import ReadRollups, WriteRollups
 
 ENTRY_TILES = -1
 """The level under which entry tiles are stored: the entries' 32 bytes one after the other, 256 a tile."""
@@ -199,7 +201,7 @@ class RecordFilter(NamedTuple):
     limit: int = 100
 
 
-class Read(Protocol):
+class Read(ReadRollups, Protocol):
     """One committed state."""
 
     def meta(self, key: str) -> bytes | None:
@@ -224,7 +226,13 @@ class Read(Protocol):
         """Records in index order (or newest first). Costs in proportion to the answer, not to the log."""
 
     def records_of_meter(self, meter_no: int, from_s: int, to_s: int) -> Sequence[EntryRow]:
-        """Records of a meter that overlap [from_s, to_s), in order of ts_start. Costs in proportion to the answer."""
+        """Records of a meter that overlap [from_s, to_s) and are not superseded, in order of ts_start.
+
+        Costs in proportion to the answer.
+        """
+
+    def superseded(self, idxs: Sequence[int]) -> dict[int, int]:
+        """Those of the records at these indexes that are superseded, each with the index of its supersession entry."""
 
     def disclosed_totals(
         self, first_idx: int, last_idx: int, meter_nos: frozenset[int]
@@ -289,7 +297,7 @@ class Read(Protocol):
         """Rows by table name, without counting those of the large ones; for health and fsck."""
 
 
-class Write(Read, Protocol):
+class Write(Read, WriteRollups, Protocol):
     """One transaction of the writer; it reads what it has written.
 
     Numbers that are given out are dense, begin at 1 and are never used again. All methods that add raise StoreConflict
@@ -301,6 +309,12 @@ class Write(Read, Protocol):
 
     def add_entries(self, rows: Sequence[EntryRow]) -> None:
         """Append entries. ValueError, with nothing written, unless their indexes go on where the log ends."""
+
+    def mark_superseded(self, rows: Sequence[tuple[int, int]]) -> None:
+        """(idx, by_idx): what the supersession entry by_idx names stands for the record idx from now on; once for each.
+
+        To be called in the transaction that appends by_idx: sums over entries in their order count it there.
+        """
 
     def put_tiles(self, tiles: Iterable[tuple[int, int, bytes]]) -> None:
         """Set or replace (level, n, all hashes so far)."""

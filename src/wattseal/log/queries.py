@@ -22,8 +22,9 @@ from wattseal.log.port import (
     SecretRow,
     TokenRow,
 )
+from wattseal.log.rollup_port import RecordValues, RollupRow
 
-VERSION: Final = "0001"
+VERSION: Final = "0002"
 """The revision of log/migrations that these queries are written for."""
 
 RECORD: Final = SCHEMA
@@ -62,6 +63,43 @@ ENTRIES_OF_SCHEMA: Final = _select(
     "entry",
     f"WHERE schema = :schema AND schema <> '{RECORD}' AND idx > :after ORDER BY idx LIMIT :limit",
 )
+
+MARK_SUPERSEDED: Final = "INSERT INTO superseded (idx, by_idx) VALUES (:idx, :by_idx)"
+SUPERSEDED_BY: Final = (
+    "SELECT idx, by_idx FROM superseded WHERE by_idx >= :first AND by_idx < :end ORDER BY by_idx, idx"
+)
+IS_CURRENT: Final = "NOT EXISTS (SELECT 1 FROM superseded x WHERE x.idx = {table}.idx)"
+"""That the row of a table with a column `idx` stands for a record that is not superseded."""
+
+RECORD_VALUES: Final = _select(
+    RecordValues, "entry", f"WHERE idx >= :first AND idx < :end AND {IS_RECORD} ORDER BY idx"
+)
+CROSSING: Final = "end_s > (start_s / 3600 + 1) * 3600"
+"""That a record goes on beyond the UTC hour in which it begins."""
+CROSSING_VALUES: Final = _select(
+    RecordValues, "entry", f"WHERE idx >= :first AND idx < :end AND {IS_RECORD} AND {CROSSING} ORDER BY idx"
+)
+_IS_PRICED: Final = "amount_msat <= :max_msat_per_s * (end_s - start_s)"
+HOUR_SUMS: Final = (
+    "SELECT start_s / 3600 * 3600, meter_no, kind, count(*), sum(end_s - start_s), "
+    "sum(CASE status WHEN 'ok' THEN 0 ELSE end_s - start_s END), sum(energy_mwh), sum(export_mwh), "
+    f"sum(CASE WHEN {_IS_PRICED} THEN energy_mwh ELSE 0 END), sum(CASE WHEN {_IS_PRICED} THEN amount_msat ELSE 0 END) "
+    f"FROM entry WHERE idx >= :first AND idx < :end AND {IS_RECORD} AND NOT ({CROSSING}) GROUP BY 1, 2, 3"
+)
+ROLLUP_KEY: Final = RollupRow._fields[:4]
+ROLLUP_SUMS: Final = RollupRow._fields[4:]
+ROLLUPS: Final = _select(
+    RollupRow,
+    "rollup",
+    "WHERE (level, start_s, meter_no, kind) > (:level, :start_s, :meter_no, :kind) "
+    "ORDER BY level, start_s, meter_no, kind LIMIT :limit",
+)
+ADD_TO_ROLLUP: Final = (
+    f"ON CONFLICT ({', '.join(ROLLUP_KEY)}) DO UPDATE SET "
+    f"{', '.join(f'{name} = rollup.{name} + excluded.{name}' for name in ROLLUP_SUMS)}"
+)
+"""Follows an INSERT of rollups."""
+CLEAR_ROLLUPS: Final = "DELETE FROM rollup"
 
 TILE: Final = "SELECT data FROM tile WHERE level = :level AND n = :n"
 PUT_TILE: Final = (

@@ -92,6 +92,27 @@ Index(
     postgresql_where=text(f"schema = '{RECORD}' AND end_s - start_s > {LONG_S}"),
 ).ddl_if(dialect="postgresql")
 
+SUPERSEDED: Final = Table("superseded", METADATA, _key("idx"), _number("by_idx"), **_PLAIN)
+Index("superseded_by", SUPERSEDED.c.by_idx)
+
+# By time first: what is written at one moment then lies in few pages, however many meters there are (docs/adr/0013).
+ROLLUP: Final = Table(
+    "rollup",
+    METADATA,
+    _text("level", primary_key=True),
+    _key("start_s"),
+    _key("meter_no"),
+    _text("kind", primary_key=True),
+    _number("records"),
+    _number("covered_s"),
+    _number("estimated_s"),
+    _number("energy_mwh"),
+    _number("export_mwh"),
+    _number("priced_mwh"),
+    _number("amount_msat"),
+    **_KEYED,
+)
+
 READING: Final = Table(
     "reading",
     METADATA,

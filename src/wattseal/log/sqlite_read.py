@@ -23,8 +23,10 @@ from wattseal.log.port import (
     SecretRow,
     TokenRow,
 )
+from wattseal.log.rollup_port import RecordValues, RollupRow
 from wattseal.log.sqlite_places import RUNS
 from wattseal.log.sqlite_records import FEW_METERS, RecordChoice, number_list, runs_of_records
+from wattseal.log.sqlite_rollups import rollup_sums
 
 T = TypeVar("T")
 
@@ -42,15 +44,16 @@ _READINGS_AT: Final = (
     "WHERE reading_no IN (SELECT value FROM json_each(:numbers))"
 )
 
-_OVERLAPPING: Final = """
+_OVERLAPPING: Final = f"""
     SELECT start_s, idx FROM record_span s CROSS JOIN record_place p
      WHERE p.meter_no = :meter_no AND p.span = s.span
-       AND p.start_s > :from_s - (1 << s.span) AND p.start_s < :to_s
+       AND p.start_s > :from_s - (1 << s.span) AND p.start_s < :to_s AND {queries.IS_CURRENT.format(table="p")}
     UNION ALL
     SELECT start_s, idx FROM record_run n CROSS JOIN record_span s CROSS JOIN record_recent r
      WHERE r.run = n.run AND r.meter_no = :meter_no AND r.span = s.span
-       AND r.start_s > :from_s - (1 << s.span) AND r.start_s < :to_s
+       AND r.start_s > :from_s - (1 << s.span) AND r.start_s < :to_s AND {queries.IS_CURRENT.format(table="r")}
     ORDER BY 1, 2"""
+_SUPERSEDED: Final = "SELECT idx, by_idx FROM superseded WHERE idx IN (SELECT value FROM json_each(:numbers))"
 
 # Each energy is below 10^15 mWh, and SQLite's sum() fails beyond 2^63: so its upper and lower bits are summed apart.
 _SUMS: Final = """
@@ -69,6 +72,12 @@ _SUMS_OF_FEW: Final = _SUMS.format(
         SELECT idx FROM json_each(:runs) n CROSS JOIN json_each(:meters) m CROSS JOIN record_recent r
          WHERE r.run = n.value AND r.meter_no = m.value AND r.idx BETWEEN :first AND :last)""",
     is_record=queries.IS_RECORD,
+)
+
+
+_RECORD_VALUES_AT: Final = (
+    f"SELECT {queries.columns(RecordValues)} FROM entry WHERE idx IN (SELECT value FROM json_each(:numbers)) "
+    f"AND {queries.IS_RECORD} ORDER BY idx"
 )
 
 
@@ -95,7 +104,10 @@ _COUNTS: Final = {
     "block": "SELECT coalesce(max(height), -1) + 1 FROM block",
     "batch": "SELECT coalesce(max(number), -1) + 1 FROM batch",
     "attestation": "SELECT coalesce(max(attestation_no), 0) FROM attestation",
-    **{name: f"SELECT count(*) FROM {name}" for name in ("meter", "chain", "secret", "token", "inbox", "meta")},
+    **{
+        name: f"SELECT count(*) FROM {name}"
+        for name in ("meter", "chain", "secret", "superseded", "token", "inbox", "meta")
+    },
 }
 
 
@@ -179,6 +191,9 @@ class SqliteRead:
         rows = self._entries_at([idx for _, idx in keys])
         return [row for row in rows if row.end_s is not None and row.end_s > from_s]
 
+    def superseded(self, idxs: Sequence[int]) -> dict[int, int]:
+        return dict(self._run(_SUPERSEDED, {"numbers": number_list(idxs)}).fetchall())
+
     def disclosed_totals(
         self, first_idx: int, last_idx: int, meter_nos: frozenset[int]
     ) -> Sequence[tuple[int, int, int]]:
@@ -193,6 +208,33 @@ class SqliteRead:
             (meter_no, (energy_high << 32) + energy_low, (export_high << 32) + export_low)
             for meter_no, energy_high, energy_low, export_high, export_low in self._run(query, parameters).fetchall()
         ]
+
+    # --- Rollups ------------------------------------------------------------------------------------------------------
+
+    def hour_sums(self, first_idx: int, end_idx: int, max_msat_per_s: int) -> Sequence[RollupRow]:
+        bounds = {"first": first_idx, "end": end_idx, "max_msat_per_s": max_msat_per_s}
+        return [RollupRow._make(("hour", *row)) for row in self._run(queries.HOUR_SUMS, bounds).fetchall()]
+
+    def record_values(self, first_idx: int, end_idx: int, *, crossing: bool) -> Sequence[RecordValues]:
+        query = queries.CROSSING_VALUES if crossing else queries.RECORD_VALUES
+        return self._all(RecordValues._make, query, first=first_idx, end=end_idx)
+
+    def record_values_at(self, idxs: Sequence[int]) -> Sequence[RecordValues]:
+        return self._all(RecordValues._make, _RECORD_VALUES_AT, numbers=number_list(idxs))
+
+    def superseded_by(self, first_idx: int, end_idx: int) -> Sequence[tuple[int, int]]:
+        return self._all(lambda row: (row[0], row[1]), queries.SUPERSEDED_BY, first=first_idx, end=end_idx)
+
+    def rollup_sums(
+        self, level: str, starts: Sequence[int], meter_nos: Sequence[int], *, by_start: bool, by_meter: bool
+    ) -> Sequence[RollupRow]:
+        return rollup_sums(self._run, level, starts, meter_nos, by_start=by_start, by_meter=by_meter)
+
+    def rollups(self, after: tuple[str, int, int, str], limit: int) -> Sequence[RollupRow]:
+        key = dict(zip(queries.ROLLUP_KEY, after, strict=True))
+        return self._all(RollupRow._make, queries.ROLLUPS, **key, limit=limit)
+
+    # --- Bytes of entries ---------------------------------------------------------------------------------------------
 
     def raw(self, idx: int) -> tuple[bytes, str] | None:
         return self._one(lambda row: (row[0], row[1]), queries.RAW, idx=idx)

@@ -20,11 +20,14 @@ from wattseal.log.port import (
     StoreConflict,
     TokenRow,
 )
+from wattseal.log.rollup_port import RollupRow
 from wattseal.log.sqlite_places import Edge, insert_rows, note_readings, note_records
 from wattseal.log.sqlite_read import SqliteRead
+from wattseal.log.sqlite_rollups import add_rollups
 
 _ROW_BYTES: Final = 512
 """About what a row takes beside its bytes, with its share of indexes."""
+_ROLLUP_BYTES: Final = 128
 _ENTRY_COLUMNS: Final = queries.columns(EntryRow)
 _READING_COLUMNS: Final = f"reading_no, {queries.columns(ReadingRow)}"
 _ADD_BATCH: Final = queries.insert("batch", BatchRow._fields)
@@ -103,6 +106,20 @@ class SqliteWrite(SqliteRead):
             note_records(self._run, self.edge, rows)
         self.edge.size += len(rows)
         self.written_bytes += _ROW_BYTES * len(rows) + sum([len(row.body) for row in rows])
+
+    def mark_superseded(self, rows: Sequence[tuple[int, int]]) -> None:
+        with self._step():
+            insert_rows(self._run, "superseded", "idx, by_idx", rows, len(rows))
+        self.written_bytes += _ROW_BYTES * len(rows)
+
+    def add_rollups(self, rows: Sequence[RollupRow]) -> None:
+        with self._step():
+            add_rollups(self._run, rows)
+        self.written_bytes += _ROLLUP_BYTES * len(rows)
+
+    def clear_rollups(self) -> None:
+        with self._step():
+            self._run(queries.CLEAR_ROLLUPS)
 
     def put_tiles(self, tiles: Iterable[tuple[int, int, bytes]]) -> None:
         with self._step():

@@ -33,8 +33,8 @@ def newest_revision() -> str | None:
     return ScriptDirectory.from_config(configuration()).get_current_head()
 
 
-def upgrade(connection: sqlite3.Connection) -> None:
-    """Bring an SQLite database to the newest revision or nowhere; Python must make no transactions of its own on it."""
+def upgrade(connection: sqlite3.Connection, revision: str = "head") -> None:
+    """Bring an SQLite database to that revision or nowhere; Python must make no transactions of its own on it."""
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
 
     @event.listens_for(engine, "begin")
@@ -45,7 +45,7 @@ def upgrade(connection: sqlite3.Connection) -> None:
     config = configuration()
     with engine.begin() as sql:
         config.attributes["connection"] = sql
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 def upgrade_postgres(connection: psycopg.Connection[Any], schema: str) -> None:
