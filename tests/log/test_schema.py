@@ -15,8 +15,8 @@ from sqlalchemy import MetaData, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from tests.postgres_server import PostgresServer
 from tests.contract.stores import entry, record, write_everywhere
+from tests.postgres_server import PostgresServer
 from wattseal.log import queries, schema
 from wattseal.log.database_url import DatabaseUrl
 from wattseal.log.migrations import run

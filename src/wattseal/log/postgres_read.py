@@ -25,7 +25,9 @@ from wattseal.log.port import (
 )
 from wattseal.log.postgres_connection import Connection
 from wattseal.log.postgres_records import OVERLAPPING, choose
+from wattseal.log.postgres_rollups import RECORD_VALUES_AT, SUPERSEDED, hour_sums, rollup_sums
 from wattseal.log.postgres_sql import translate
+from wattseal.log.rollup_port import RecordValues, RollupRow
 
 T = TypeVar("T")
 
@@ -65,7 +67,7 @@ _COUNTS: Final = {
     "attestation": "SELECT coalesce(max(attestation_no), 0) FROM attestation",
     **{
         name: f"SELECT count(*) FROM {name}"  # noqa: S608 - names of ours
-        for name in ("tile", "meter", "chain", "secret", "token", "inbox", "meta")
+        for name in ("tile", "meter", "chain", "secret", "superseded", "token", "inbox", "meta")
     },
 }
 
@@ -134,6 +136,9 @@ class PostgresRead:
         time = {"from_s": from_s, "to_s": to_s, "since_s": from_s - queries.LONG_S}
         return self._all(EntryRow._make, OVERLAPPING, meter_no=meter_no, **time)
 
+    def superseded(self, idxs: Sequence[int]) -> dict[int, int]:
+        return dict(self._fetch(SUPERSEDED, {"numbers": list(idxs)}))
+
     def disclosed_totals(
         self, first_idx: int, last_idx: int, meter_nos: frozenset[int]
     ) -> Sequence[tuple[int, int, int]]:
@@ -146,6 +151,32 @@ class PostgresRead:
             last=last_idx,
             meters=sorted(meter_nos),
         )
+
+    # --- Rollups ------------------------------------------------------------------------------------------------------
+
+    def hour_sums(self, first_idx: int, end_idx: int, max_msat_per_s: int) -> Sequence[RollupRow]:
+        return hour_sums(self._fetch, first_idx, end_idx, max_msat_per_s)
+
+    def record_values(self, first_idx: int, end_idx: int, *, crossing: bool) -> Sequence[RecordValues]:
+        query = queries.CROSSING_VALUES if crossing else queries.RECORD_VALUES
+        return self._all(RecordValues._make, query, first=first_idx, end=end_idx)
+
+    def record_values_at(self, idxs: Sequence[int]) -> Sequence[RecordValues]:
+        return self._all(RecordValues._make, RECORD_VALUES_AT, numbers=list(idxs))
+
+    def superseded_by(self, first_idx: int, end_idx: int) -> Sequence[tuple[int, int]]:
+        return self._all(lambda row: (row[0], row[1]), queries.SUPERSEDED_BY, first=first_idx, end=end_idx)
+
+    def rollup_sums(
+        self, level: str, starts: Sequence[int], meter_nos: Sequence[int], *, by_start: bool, by_meter: bool
+    ) -> Sequence[RollupRow]:
+        return rollup_sums(self._fetch, level, starts, meter_nos, by_start=by_start, by_meter=by_meter)
+
+    def rollups(self, after: tuple[str, int, int, str], limit: int) -> Sequence[RollupRow]:
+        key = dict(zip(queries.ROLLUP_KEY, after, strict=True))
+        return self._all(RollupRow._make, queries.ROLLUPS, **key, limit=limit)
+
+    # --- Bytes of entries ---------------------------------------------------------------------------------------------
 
     def raw(self, idx: int) -> tuple[bytes, str] | None:
         return self._one(lambda row: (row[0], row[1]), queries.RAW, idx=idx)
