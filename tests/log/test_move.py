@@ -19,6 +19,7 @@ from wattseal.log.guard import Guard, read_guard
 from wattseal.log.move import Moved, move_store
 from wattseal.log.port import InboxRow, RecordFilter
 from wattseal.log.postgres import PostgresStore
+from wattseal.log.rollup import Advance
 from wattseal.log.sequencer import Halted, Sequencer
 from wattseal.log.sqlite import SqliteStore
 
@@ -39,6 +40,8 @@ def folder(tmp_path: Path) -> Path:
             tx.add_token(token("a"))
             for key in ("B", "a", "_c", "a b", "A"):
                 tx.put_meta(key, b"1")
+            tx.mark_superseded([(20, 300)])
+            Advance(tx).step(tx)
             tx.add_inbox(InboxRow(START, "malformed", "192.0.2.1", b"bytes"), keep=10)
     return tmp_path
 
