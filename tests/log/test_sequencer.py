@@ -383,5 +383,5 @@ def test_a_key_of_another_name(memory_path: Path) -> None:
 def test_a_store_that_was_moved_halts(tmp_path: Path) -> None:
     with opened(tmp_path) as desk, desk.store.write() as tx:
         tx.put_meta(MOVED_TO, b"postgresql://db.example/energy")
-    with pytest.raises(Halted, match="this store was moved to postgresql://db.example/energy"), opened(tmp_path):
+    with pytest.raises(Halted, match=r"this store was moved to postgresql://db\.example/energy"), opened(tmp_path):
         pytest.fail("the log went on")
