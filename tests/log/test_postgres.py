@@ -1,4 +1,4 @@
-"""What the contract suite does not ask of the PostgreSQL store: what it refuses to open, and passwords that it hides."""
+"""What the contract suite does not ask of the PostgreSQL store: what it refuses to open, and hidden passwords."""
 
 from __future__ import annotations
 
