@@ -25,6 +25,7 @@ from wattseal.log.port import (
 )
 from wattseal.log.postgres_connection import Connection
 from wattseal.log.postgres_records import OVERLAPPING, choose
+from wattseal.log.postgres_rollups import PostgresRollups
 from wattseal.log.postgres_sql import translate
 
 T = TypeVar("T")
@@ -65,12 +66,12 @@ _COUNTS: Final = {
     "attestation": "SELECT coalesce(max(attestation_no), 0) FROM attestation",
     **{
         name: f"SELECT count(*) FROM {name}"  # noqa: S608 - names of ours
-        for name in ("tile", "meter", "chain", "secret", "token", "inbox", "meta")
+        for name in ("tile", "meter", "chain", "secret", "superseded", "token", "inbox", "meta")
     },
 }
 
 
-class PostgresRead:
+class PostgresRead(PostgresRollups):
     """A Read of log/port.py. Used by one thread at a time, and not after its block has ended."""
 
     def __init__(self, connection: Connection) -> None:

@@ -55,12 +55,13 @@ _BLOCKS: Final = (
     "AND last_s >= :from_s AND first_s < :to_s ORDER BY block {order}"
 )
 
+_IS_CURRENT: Final = queries.IS_CURRENT.format(table="entry")
 OVERLAPPING: Final = f"""
     SELECT {_ENTRY} FROM entry WHERE {IS_RECORD} AND meter_no = :meter_no AND start_s > :since_s AND start_s < :to_s
-       AND end_s > :from_s AND end_s - start_s <= {LONG_S}
+       AND end_s > :from_s AND end_s - start_s <= {LONG_S} AND {_IS_CURRENT}
     UNION ALL
     SELECT {_ENTRY} FROM entry WHERE {IS_RECORD} AND meter_no = :meter_no AND end_s > :from_s AND start_s < :to_s
-       AND end_s - start_s > {LONG_S}
+       AND end_s - start_s > {LONG_S} AND {_IS_CURRENT}
     ORDER BY start_s, idx"""
 """The records of a meter that overlap a time; since_s is LONG_S before it. The long ones have an index of their own."""
 

@@ -24,7 +24,9 @@ from wattseal.log.port import (
 from wattseal.log.postgres_connection import Connection
 from wattseal.log.postgres_read import PostgresRead
 from wattseal.log.postgres_records import BLOCKS
+from wattseal.log.postgres_rollups import ADD
 from wattseal.log.postgres_sql import copy_rows, translate, types
+from wattseal.log.rollup_port import RollupRow
 
 CALLERS_ERRORS: Final = (psycopg.IntegrityError, psycopg.DataError)
 """What the caller gave does not fit: a row that is there, a number beyond 64 bits, a text with a NUL."""
@@ -143,6 +145,18 @@ class PostgresWrite(PostgresRead):
                 blocks.setdefault(row.idx // queries.BLOCK_ROWS, []).append(row.start_s)
         for block, starts in blocks.items():
             self._run(BLOCKS, {"block": block, "first_s": min(starts), "last_s": max(starts)})
+
+    def mark_superseded(self, rows: Sequence[tuple[int, int]]) -> None:
+        with self._step():
+            self._copy("superseded", "idx, by_idx", ["int8", "int8"], rows)
+
+    def add_rollups(self, rows: Sequence[RollupRow]) -> None:
+        with self._step(), self._connection.cursor() as cursor:
+            cursor.executemany(translate(ADD), [row._asdict() for row in rows])
+
+    def clear_rollups(self) -> None:
+        with self._step():
+            self._run(queries.CLEAR_ROLLUPS, {})
 
     def put_tiles(self, tiles: Iterable[tuple[int, int, bytes]]) -> None:
         rows = [{"level": level, "n": n, "data": data} for level, n, data in tiles]
