@@ -15,8 +15,8 @@ from sqlalchemy import MetaData, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from tests.postgres_server import PostgresServer
 from tests.contract.stores import entry, record, write_everywhere
+from tests.postgres_server import PostgresServer
 from wattseal.log import queries, schema
 from wattseal.log.database_url import DatabaseUrl
 from wattseal.log.migrations import run
@@ -259,7 +259,7 @@ def test_an_older_store_on_postgresql_is_migrated_or_stays_as_it_is(postgres: Po
     url = DatabaseUrl.parse(postgres.new_url())
     with pytest.MonkeyPatch.context() as now:
         now.setattr(run, "FOLDER", Path(run.__file__).parent)
-        now.setattr(queries, "VERSION", "0001")
+        now.setattr(queries, "VERSION", "0002")
         with closing(PostgresStore.open(url, create=True)) as store, store.write() as tx:
             write_everywhere(tx, 0)
     before = columns_and_indexes(postgres, url.schema)
