@@ -259,17 +259,17 @@ def test_an_older_store_on_postgresql_is_migrated_or_stays_as_it_is(postgres: Po
     url = DatabaseUrl.parse(postgres.new_url())
     with pytest.MonkeyPatch.context() as now:
         now.setattr(run, "FOLDER", Path(run.__file__).parent)
-        now.setattr(queries, "VERSION", "0002")
+        now.setattr(queries, "VERSION", NEWEST)
         with closing(PostgresStore.open(url, create=True)) as store, store.write() as tx:
             write_everywhere(tx, 0)
     before = columns_and_indexes(postgres, url.schema)
     with pytest.raises(StoreUnreadable, match="older"):
         PostgresStore.open(url, create=True)
-    later.write_text(NEXT.format(last='op.execute("INSERT INTO nowhere VALUES (1)")'), encoding="utf-8")
+    later.write_text(NEXT.format(newest=NEWEST, last='op.execute("INSERT INTO nowhere VALUES (1)")'), encoding="utf-8")
     with pytest.raises(psycopg.Error, match="nowhere"):
         migrate_postgres(url)
     assert columns_and_indexes(postgres, url.schema) == before
-    later.write_text(NEXT.format(last="pass"), encoding="utf-8")
+    later.write_text(NEXT.format(newest=NEWEST, last="pass"), encoding="utf-8")
     migrate_postgres(url)
     with closing(PostgresStore.open(url)) as store, store.write() as tx:
         write_everywhere(tx, 1)
