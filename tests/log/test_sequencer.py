@@ -41,7 +41,7 @@ from wattseal.core.merkle import leaf_hashes, tree_root
 from wattseal.core.refusal import Refusal
 from wattseal.core.tiles import HEIGHT, WIDTH
 from wattseal.log.guard import Guard, read_guard
-from wattseal.log.port import ENTRY_TILES, BatchRow, Store, StoreBusy, StoreConflict, Write
+from wattseal.log.port import ENTRY_TILES, MOVED_TO, BatchRow, Store, StoreBusy, StoreConflict, Write
 from wattseal.log.sequencer import Draft, Halted, Sequencer
 
 # --- Entries ----------------------------------------------------------------------------------------------------------
@@ -85,6 +85,9 @@ class TileStore:
     def put_tiles(self, tiles: list[tuple[int, int, bytes]]) -> None:
         assert len({tile[:2] for tile in tiles}) == len(tiles)
         self.tiles.update({(level, n): data for level, n, data in tiles})
+
+    def meta(self, key: str) -> bytes | None:
+        return None
 
     def batches(self, **_: object) -> list[BatchRow]:
         return []
@@ -375,3 +378,10 @@ def test_it_tells_that_the_clock_is_behind(memory_path: Path) -> None:
 def test_a_key_of_another_name(memory_path: Path) -> None:
     with opened(memory_path) as desk, pytest.raises(Halted, match=f"the key is named {ORIGIN}"):
         Sequencer.open(desk.store, origin="example.org/other", signer=SIGNER, guard=desk.guard, now=START)
+
+
+def test_a_store_that_was_moved_halts(tmp_path: Path) -> None:
+    with opened(tmp_path) as desk, desk.store.write() as tx:
+        tx.put_meta(MOVED_TO, b"postgresql://db.example/energy")
+    with pytest.raises(Halted, match=r"this store was moved to postgresql://db\.example/energy"), opened(tmp_path):
+        pytest.fail("the log went on")
