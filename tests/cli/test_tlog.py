@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,12 @@ def test_other_peoples_proofs(fixtures_dir: Path, tmp_path: Path, capsys: pytest
     # `_fail` in a name: its checkpoint was spoiled.
     assert codes == {name: int(name.endswith("_fail")) for name in codes}
     assert set(codes.values()) == {0, 1}
+
+
+def test_a_full_disk_is_no_verdict(files: dict[str, Path]) -> None:
+    options = [str(files["proof"]), "--leaf", str(files["leaf"]), "--policy", str(files["policy"])]
+    command = [sys.executable, "-m", "wattseal.cli.main", "tlog", "verify", *options]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=-1, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"wattseal tlog: the answers cannot be written: No space left on device\n"

@@ -1,15 +1,19 @@
 """What a terminal is told: text made safe, colours only where they are wanted, long reasons folded.
 
-Standard library only: the verifier uses it.
+Standard library and `core` only: the verifier uses it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Callable
 from typing import Final, TextIO
+
+from wattseal.core.verdict import EXIT_UNREADABLE
 
 MIN_WIDTH: Final = 60
 _CODES: Final = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "magenta": "35", "dim": "2"}
@@ -25,6 +29,25 @@ def tolerate(stream: TextIO) -> None:
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")
+
+
+def told(command: str, run: Callable[[], int]) -> int:
+    """The exit code of a command, or 2 where nobody could be told its answer: no reader, or a full disk.
+
+    Without this Python would end with a traceback and the exit code of a no.
+    """
+    try:
+        code = run()
+        sys.stdout.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            # Python flushes once more at its end, and must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError):
+            reason = error.strerror or error
+            print(f"wattseal {command}: the answers cannot be written: {reason}", file=sys.stderr, flush=True)
+        return EXIT_UNREADABLE
+    return code
 
 
 class Terminal:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from wattseal.cli.terminal import Terminal, clean
+from wattseal.cli.terminal import Terminal, clean, told
 from wattseal.cli.verify import read_bounded
 from wattseal.core.policy import MAX_POLICY_BYTES, Policy
 from wattseal.core.refusal import Refusal
@@ -47,7 +47,8 @@ def run(arguments: list[str]) -> int:
     check.add_argument("--policy", metavar="FILE", required=True, help="whom you trust: a C2SP tlog-policy file")
     check.add_argument("--json", action="store_true", help="a JSON object instead of text")
     options = parser.parse_args(arguments)
-    return _verify(Path(options.proof), Path(options.leaf), Path(options.policy), as_json=options.json)
+    paths = Path(options.proof), Path(options.leaf), Path(options.policy)
+    return told("tlog", lambda: _verify(*paths, as_json=options.json))
 
 
 def _verify(proof_path: Path, leaf_path: Path, policy_path: Path, *, as_json: bool) -> int:

@@ -6,15 +6,13 @@ Imports `core` alone, so that it starts fast in the bare package.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from wattseal.cli.terminal import Terminal, clean
+from wattseal.cli.terminal import Terminal, clean, told
 from wattseal.core.bundle import MAX_BUNDLE_BYTES, Bundle, parse_bundle
 from wattseal.core.refusal import Refusal
 from wattseal.core.trust import MAX_TRUST_BYTES, Trust, parse_trust
@@ -68,23 +66,8 @@ class Finding:
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
-    try:
-        code = _run(_parser().parse_args(arguments))
-        # What is still in the buffer is not written yet, and the answer that nobody got is none.
-        sys.stdout.flush()
-    except OSError as error:
-        return _cannot_write(error)
-    return code
-
-
-def _cannot_write(error: OSError) -> int:
-    """Nobody reads on, or the disk is full. Without this Python would say so by a traceback and the code of a no."""
-    with contextlib.suppress(OSError, ValueError):
-        # Python flushes once more at its end, and must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    with contextlib.suppress(OSError):
-        print(f"wattseal verify: the answers cannot be written: {error.strerror or error}", file=sys.stderr, flush=True)
-    return EXIT_UNREADABLE
+    options = _parser().parse_args(arguments)
+    return told("verify", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:

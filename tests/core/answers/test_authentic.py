@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,12 +17,11 @@ from tests.core.refused import outcome
 from tests.core.strategies import FUZZ, json_values
 from tests.core.test_bundle import PLACES
 from tests.core.vouched_world import ImportWorld, ReportedWorld, rewritten
-from tests.core.world import DEVICE, INTERVAL, METER, ORIGIN, SITE, START, World, to_file
+from tests.core.world import INTERVAL, ORIGIN, SITE, START, World, to_file
 from wattseal.core import jcs
-from wattseal.core.answers import device_evidence, import_evidence, key_ring, reported_evidence, signers
 from wattseal.core.bundle import parse_bundle
 from wattseal.core.emlog import Record
-from wattseal.core.entry import Salts, Slots, entry_hash
+from wattseal.core.entry import Slots
 from wattseal.core.note import Note
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.reading import (
@@ -253,53 +250,6 @@ def test_what_is_left_out_of_the_file_is_missed(prefix: str) -> None:
     assert answer.reason.startswith("records.0: the file leaves out ")
 
 
-ELSEWHERE = f'version = 1\n[[device_key]]\npublic_key = "{World(records=1).device.public.hex()}"\n'
-HERE = f'{ELSEWHERE}site_id = "{SITE}"\niot_device_id = "{DEVICE}"\n'
-
-
-@pytest.mark.parametrize(
-    ("trust", "word"),
-    [
-        (ELSEWHERE, "unknown"),
-        (f'{ELSEWHERE}site_id = "{SITE}"\n', "unknown"),
-        (f'{ELSEWHERE}iot_device_id = "{DEVICE}"\n', "unknown"),
-        (HERE, "yes"),
-        (f'{HERE}meter_id = "{METER}"\n', "yes"),
-        (f'{HERE}meter_id = "MTR-9"\n', "no"),
-        (HERE.replace(SITE, "VILLA-99"), "no"),
-    ],
-)
-def test_a_reading_names_no_site_so_somebody_must(trust: str, word: str) -> None:
-    assert verify(parse_bundle(to_file(World(records=2).bundle())), trust_of(trust)).authentic.word == word
-
-
-@pytest.mark.parametrize(
-    ("changes", "word", "simulated"),
-    [
-        ({}, "yes", False),
-        ({"simulated": True}, "yes", True),
-        ({"valid_until_s": START + INTERVAL, "reason": "revoked"}, "no", False),
-        ({"valid_from_s": START + 1}, "no", False),
-        ({"reason": "revoked"}, "no", False),
-        ({"serial": b"another"}, "no", False),
-        ({"site_id": "VILLA-99"}, "yes", False),
-    ],
-    ids=str,
-)
-def test_what_a_file_admits_of_a_key_holds_against_it(changes: dict[str, Any], word: str, simulated: bool) -> None:
-    """Nobody knows the log, so nothing in the file's registry speaks for the key."""
-    world = World(records=2)
-    world.register(replace(world.key, **changes))
-    answer = verify(parse_bundle(to_file(world.bundle())), trust_of(HERE)).authentic
-    assert (answer.word, answer.simulated) == (word, simulated)
-
-
-def test_a_revoked_key_without_an_end_was_never_valid() -> None:
-    world = World(records=2)
-    world.register(replace(world.key, reason="revoked"))
-    assert authentic(world).word == "no"
-
-
 def test_flags_of_a_device_stand_in_the_reason() -> None:
     world = World(records=3)
     resigned(world, FLAG_TAMPER | FLAG_REGISTER_RESET | FLAG_METER_UNREACHABLE | FLAG_CLOCK_UNSYNCED)
@@ -342,78 +292,6 @@ def test_a_record_that_is_ok_skips_no_reading() -> None:
     for status, word in (("ok", "no"), ("gap", "yes")):
         rewritten(world, 0, replace(world.record(0), status=status))
         assert authentic(world).word == word
-
-
-# --- the work that a file makes ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("spoilt", [False, True])
-@pytest.mark.parametrize(
-    ("world", "module", "name"),
-    [
-        (ImportWorld, import_evidence, "parse_import"),
-        (ImportWorld, import_evidence, "statement_text"),
-        (ReportedWorld, reported_evidence, "parse_interval"),
-        (ReportedWorld, reported_evidence, "reported_text"),
-        (ReportedWorld, signers, "parse_signer"),
-        (ReportedWorld, signers, "open_note"),
-        (World, device_evidence, "signature_is_good"),
-        (World, key_ring, "parse_device_key"),
-        (World, key_ring, "load_public_key"),
-    ],
-)
-def test_many_records_make_no_more_work_of_one_part(
-    world: type[World],
-    module: ModuleType,
-    name: str,
-    spoilt: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """However many records rest on a statement, a report, a reading or a key, it is checked once."""
-    made = world(records=1)
-    bundle = {**made.bundle(), "anchors": []}
-    if spoilt and bundle["reported"]:
-        bundle["reported"][0]["note"] = bundle["reported"][0]["note"].replace("Z\n", "Z\n\n")
-    bundle["records"] *= 50
-    if spoilt:
-        # Each record then says something that does not follow, and none ends the run.
-        bundle["records"] = [
-            {**record, "body": record["body"].replace('"ok"', '"gap"')} for record in bundle["records"]
-        ]
-    calls = Counter[str]()
-    real = getattr(module, name)
-
-    def counted(*arguments: object) -> object:
-        calls[name] += 1
-        return real(*arguments)
-
-    monkeypatch.setattr(module, name, counted)
-    verify(parse_bundle(to_file(bundle)), trust_of(made.trust_text()))
-    assert calls[name] <= 4
-
-
-def test_statements_are_not_searched_for_each_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = ImportWorld(records=2)
-    bundle = {**world.bundle(), "anchors": []}
-    decoy = bundle["statements"][0]
-    bundle["statements"] = [
-        *(
-            {**decoy, "entry": {**decoy["entry"], "salts": [f"{at:064x}", *decoy["entry"]["salts"][1:]]}}
-            for at in range(30)
-        ),
-        decoy,
-    ]
-    bundle["records"] *= 30
-    calls = Counter[str]()
-
-    def counted(salts: Salts, body: bytes, slots: Slots) -> bytes:
-        calls["hash"] += 1
-        return entry_hash(salts, body, slots)
-
-    monkeypatch.setattr("wattseal.core.bundle.entry_hash", counted)
-    verify(parse_bundle(to_file(bundle)), trust_of(world.trust_text()))
-    parts = len(bundle["statements"]) + len(bundle["records"]) + len(bundle["registry"]) + 1
-    assert calls["hash"] <= 3 * parts
 
 
 # --- anything at all --------------------------------------------------------------------------------------------------
