@@ -25,7 +25,7 @@ from wattseal.ingest.receipt import Busy, Receipt
 from wattseal.ingest.registry import Registry
 from wattseal.ingest.reported import Reported, ReportedInterval, parse_reported
 from wattseal.ingest.settings import Settings
-from wattseal.ingest.workers import Examiner
+from wattseal.ingest.workers import Examined, Examiner
 from wattseal.ingest.writer import NS, ClockNs, Writer
 from wattseal.log.port import BatchRow, InboxRow, Store, Write
 from wattseal.log.sequencer import Halted, Sequencer
@@ -111,14 +111,19 @@ class Ingest:
         """Readings and intervals between submit and receipt."""
         return self._waiting
 
-    async def submit_readings(self, items: Sequence[bytes], *, trusted: bool, source: str = "") -> list[Receipt]:
+    async def submit_readings(
+        self, items: Sequence[bytes], *, trusted: bool, source: str = "", paths: Sequence[str] | None = None
+    ) -> list[Receipt]:
         """Admit one request's COSE readings; receipts in their order, when all of it is durable.
 
         `trusted`: the sender showed a token. Without one, refused bytes go to the inbox, marked with `source`.
+        `paths`: the meter (site/device/meter) that each came in the name of; another's reading is refused.
         Raises Busy, Halted.
         """
         with self._room_for(len(items)) as room:
             examined = await self._examiner.examine(items)
+            if paths is not None:
+                examined = list(map(self._in_the_name_of, examined, paths))
             refused = [result for result in examined if isinstance(result, Receipt)]
             if refused and not trusted:
                 pairs = zip(items, examined, strict=True)
@@ -200,11 +205,24 @@ class Ingest:
         finally:
             self._waiting -= taken.count
 
+    def _in_the_name_of(self, examined: Examined, path: str) -> Examined:
+        """The reading, if its key's device and the meter id that it signed are those of the path; else the refusal."""
+        if isinstance(examined, Receipt):
+            return examined
+        key = self.registry.keys[examined.kid]
+        theirs = f"{key.site_id}/{key.iot_device_id}/{examined.meter_id}"
+        if theirs == path:
+            return examined
+        detail = f"is {path}, and the reading is signed for {theirs}"
+        return Receipt("refused", examined.digest, None, None, "wrong-topic", "topic", detail)
+
+    def keep_refused(self, item: bytes, reason: str, source: str) -> None:
+        """Put bytes that were refused into the bounded inbox, with the next transaction."""
+        self._writer.inbox.append(InboxRow(self._clock_ns() // NS, reason, source[:_SOURCE], item[:MAX_READING_BYTES]))
+
     def _keep(self, refused: Iterable[tuple[bytes, Receipt]], source: str) -> None:
-        now_s = self._clock_ns() // NS
         for item, receipt in refused:
-            kept = InboxRow(now_s, f"{receipt.reason}: {receipt.field}", source[:_SOURCE], item[:MAX_READING_BYTES])
-            self._writer.inbox.append(kept)
+            self.keep_refused(item, f"{receipt.reason}: {receipt.field}", source)
 
     def _write(self) -> None:
         """The writer's thread."""

@@ -1,0 +1,290 @@
+"""Readings and intervals from an MQTT broker: each is acknowledged when it is durable, or refused (docs/spec/mqtt.md).
+
+    link ─▶ messages of a turn ─▶ batch ─▶ Ingest ─▶ receipts ─▶ PUBACKs, in the order of the messages
+Nothing is dropped: what cannot be taken in now waits unacknowledged, and the broker sends no more than `receive_max`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import random
+from typing import Final, TypeAlias, TypeVar
+
+import structlog
+from gmqtt.mqtt.constants import MQTTv50, MQTTv311  # type: ignore[import-untyped]
+
+from wattseal.core.refusal import Refusal
+from wattseal.ingest.ingest import Ingest
+from wattseal.ingest.mqtt_link import Broker, Link, OldProtocol
+from wattseal.ingest.mqtt_share import InboxShare
+from wattseal.ingest.mqtt_topic import names_of
+from wattseal.ingest.receipt import Busy, Receipt
+from wattseal.ingest.reported import ReportedInterval
+from wattseal.log.sequencer import Halted
+
+T = TypeVar("T")
+Message: TypeAlias = tuple[bytes, int, bytes]
+"""Topic, packet identifier (0: QoS 0), payload."""
+Count: TypeAlias = Callable[[str, int], None]
+"""Hears how many messages had which outcome."""
+
+MAX_PAYLOAD_BYTES: Final = 16_384
+_COSE_TAG: Final = b"\xd2\x84"
+_BATCH: Final = 1_024
+_AT_ONCE: Final = 8
+"""Batches under way: the workers examine some while the writer makes others durable."""
+_FIRST_WAIT_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 30
+_STOP_S: Final = 8
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Status:
+    """What /health and /metrics tell of a receiver. Times in Unix seconds."""
+
+    connected_s: int | None = None
+    """Since when there is a connection."""
+    lost_s: int | None = None
+    """Since when there is none."""
+    fault: str | None = None
+    """Why there is none."""
+    connections: int = 0
+    """How many there were."""
+    sessions_lost: int = 0
+    """How often the broker came back without our session: what was published meanwhile is lost to us."""
+    received: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Messages by outcome and reason."""
+
+
+class _Batch:
+    __slots__ = ("is_done", "link", "messages", "since")
+
+    def __init__(self, link: Link, messages: list[Message], since: float) -> None:
+        self.link = link
+        self.messages = messages
+        self.since = since
+        self.is_done = False
+
+
+class Receiver:
+    """Takes in what one broker has, from `start` to `stop`, in the event loop of the ingest."""
+
+    def __init__(self, ingest: Ingest, count: Count = lambda _outcome, _number: None) -> None:
+        self.status = Status()
+        self.broker: Broker | None = None
+        self._ingest = ingest
+        self._count = count
+        self._share = InboxShare()
+        self._link: Link | None = None
+        self._fresh: list[Message] = []
+        self._fresh_since = 0.0
+        self._order: deque[_Batch] = deque()
+        self._waiting = 0
+        self._is_paused = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Messages that came and are not acknowledged yet."""
+        return self._waiting
+
+    @property
+    def lag_ms(self) -> int:
+        """How long the oldest of them waits."""
+        since = self._order[0].since if self._order else self._fresh_since if self._fresh else None
+        return 0 if since is None else int((time.monotonic() - since) * 1_000)
+
+    def start(self, broker: Broker) -> None:
+        """Begin to connect, and do so again whenever the connection breaks."""
+        self.broker = broker
+        self.status.lost_s = int(time.time())
+        self._keeping = asyncio.create_task(self._keep_connected(broker))
+
+    async def stop(self) -> None:
+        """Take nothing more, finish and acknowledge what is here, disconnect; call it before `Ingest.close`.
+
+        It does not unsubscribe: a session without its subscription would lose what is published while we are away.
+        """
+        if self._keeping is None:
+            return
+        link = self._link
+        if link is not None:
+            link.pause()
+            self._submit()
+            deadline = time.monotonic() + _STOP_S
+            while self._tasks and self._link is link and (left := deadline - time.monotonic()) > 0:
+                await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        self._keeping.cancel()
+        await asyncio.gather(self._keeping, return_exceptions=True)
+        # Still unacknowledged: the broker has it and sends it again.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._keeping = None
+
+    # --- The connection ---------------------------------------------------------------------------------------------
+
+    async def _keep_connected(self, broker: Broker) -> None:
+        version, wait_s = MQTTv50, _FIRST_WAIT_S
+        while not self._is_halted():
+            link = Link(broker, self._received, version)
+            try:
+                await link.open()
+                wait_s = _FIRST_WAIT_S
+                self._opened(link)
+                why = await link.lost
+            except OldProtocol:
+                version = MQTTv311
+                continue
+            except OSError as error:
+                why = str(error)
+            finally:
+                self._closed()
+                await link.close()
+            if self._is_halted():
+                break
+            self._tell(why)
+            # Not all servers of a broker that comes back shall knock at the same time.
+            await asyncio.sleep(wait_s * (0.5 + random() / 2))  # noqa: S311 - no secret
+            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+        self._tell("the log has halted: nothing is acknowledged, the broker keeps it")
+
+    def _is_halted(self) -> bool:
+        return self._ingest.halted is not None
+
+    def _opened(self, link: Link) -> None:
+        status, now_s = self.status, int(time.time())
+        if status.connections and not link.is_session_present and link.session_s:
+            status.sessions_lost += 1
+            _log.warning("mqtt", detail="the broker has lost our session, and what it kept in it for us")
+        status.connected_s, status.lost_s, status.fault = now_s, None, None
+        status.connections += 1
+        self._link = link
+        _log.info("mqtt", detail=f"connected to {link.words}")
+
+    def _closed(self) -> None:
+        if self._link is not None:
+            self.status.connected_s, self.status.lost_s = None, int(time.time())
+        # Not acknowledged, so the broker sends it again; kept here as well it would grow with every reconnect.
+        self._link, self._fresh, self._waiting, self._is_paused = None, [], 0, False
+
+    def _tell(self, why: str) -> None:
+        if why != self.status.fault:
+            _log.warning("mqtt", detail=why)
+        self.status.fault = why
+
+    # --- Messages ---------------------------------------------------------------------------------------------------
+
+    def _received(self, topic: bytes, mid: int, payload: bytes) -> None:
+        if not self._fresh:
+            self._fresh_since = time.monotonic()
+            # At the end of this turn of the loop, with all that came in it.
+            asyncio.get_running_loop().call_soon(self._submit)
+        self._fresh.append((topic, mid, payload))
+        self._waiting += 1
+        if self._waiting > (self.broker.receive_max if self.broker else 0) and not self._is_paused and self._link:
+            self._is_paused = True
+            self._link.pause()
+
+    def _submit(self) -> None:
+        link = self._link
+        while link is not None and self._fresh and len(self._tasks) < _AT_ONCE:
+            batch = _Batch(link, self._fresh[:_BATCH], self._fresh_since)
+            del self._fresh[:_BATCH]
+            self._order.append(batch)
+            task = asyncio.create_task(self._work(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._submit()
+
+    async def _work(self, batch: _Batch) -> None:
+        try:
+            outcomes = await self._admit(batch.messages)
+        except Halted:
+            # Nothing is acknowledged any more; the link is closed, so that another server can take over.
+            self._order.clear()
+            if self._link is not None:
+                self._link.drop("the log has halted")
+            return
+        except asyncio.CancelledError:
+            self._order.clear()
+            raise
+        for (outcome, reason), count in outcomes.items():
+            self.status.received[outcome, reason] += count
+            self._count(outcome, count)
+        batch.is_done = True
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        """Acknowledge the oldest batches that are done: MQTT wants PUBACKs in the order of the messages."""
+        order, mids, link = self._order, [], self._link
+        while order and order[0].is_done:
+            batch = order.popleft()
+            if batch.link is link:
+                mids += [mid for _, mid, _ in batch.messages]
+        if link is not None and mids:
+            link.acknowledge(mids)
+            self._waiting -= len(mids)
+            if self._is_paused and self._waiting <= link.receive_max:
+                self._is_paused = False
+                link.resume()
+
+    async def _admit(self, messages: list[Message]) -> Counter[tuple[str, str]]:
+        """Make a batch durable, as far as it is not refused; how many had which outcome and reason."""
+        readings: list[bytes] = []
+        paths: list[str] = []
+        signed: list[Message] = []
+        intervals: list[ReportedInterval] = []
+        told: list[Message] = []
+        refused: list[tuple[Message, str, str]] = []
+        for message in messages:
+            topic, _, payload = message
+            names = names_of(topic)
+            if isinstance(names, Refusal):
+                refused.append((message, "wrong-topic", names.field))
+            elif payload[:2] == _COSE_TAG:
+                readings.append(payload)
+                paths.append(names.path)
+                signed.append(message)
+            elif len(payload) > MAX_PAYLOAD_BYTES:
+                refused.append((message, "malformed", "too-long"))
+            else:
+                intervals.append(ReportedInterval(payload, names.site_id, names.iot_device_id, names.meter_id))
+                told.append(message)
+        ingest = self._ingest
+        jobs: list[tuple[list[Message], Awaitable[list[Receipt]]]] = []
+        if readings:
+            jobs.append((signed, _patiently(lambda: ingest.submit_readings(readings, trusted=True, paths=paths))))
+        if intervals:
+            jobs.append((told, _patiently(lambda: ingest.submit_reported(intervals))))
+        results = await asyncio.gather(*(job for _, job in jobs))
+        outcomes: Counter[tuple[str, str]] = Counter()
+        for (sent, _), receipts in zip(jobs, results, strict=True):
+            for message, receipt in zip(sent, receipts, strict=True):
+                if receipt[0] == "refused":
+                    refused.append((message, receipt.reason or "", receipt.field or ""))
+                else:
+                    outcomes[receipt[0], receipt.reason or ""] += 1
+        for (topic, _, payload), reason, what in refused:
+            outcomes["refused", reason] += 1
+            if self._share.takes(topic):
+                ingest.keep_refused(payload, f"{reason}: {what}", topic.decode(errors="replace"))
+        return outcomes
+
+
+async def _patiently(submit: Callable[[], Awaitable[T]]) -> T:
+    """Its result, however long there is no room for it; the messages wait with the broker meanwhile."""
+    while True:
+        try:
+            return await submit()
+        except Busy as error:
+            await asyncio.sleep(error.retry_after_s)
