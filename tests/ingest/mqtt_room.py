@@ -16,7 +16,7 @@ from gmqtt.mqtt.constants import MQTTv50, MQTTv311  # type: ignore[import-untype
 from tests.ingest.room import GATEWAY, Room
 from wattseal.ingest.ingest import Ingest
 from wattseal.ingest.mqtt import Receiver
-from wattseal.ingest.mqtt_link import Broker
+from wattseal.ingest.mqtt_broker import Broker
 from wattseal.ingest.settings import Settings
 
 PATIENCE_S = 20
@@ -39,7 +39,7 @@ async def receiving(
     receiver = Receiver(ingest)
     receiver.start(Broker(**{"host": "127.0.0.1", "port": port, "topic": "energy/+/+/+", **broker}))
     try:
-        await until(lambda: receiver.status.connected_s is not None, lambda: receiver.status)
+        await asyncio.wait_for(receiver.connected.wait(), PATIENCE_S)
         yield receiver, ingest
     finally:
         await receiver.stop()

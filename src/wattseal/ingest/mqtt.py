@@ -19,7 +19,8 @@ from gmqtt.mqtt.constants import MQTTv50, MQTTv311  # type: ignore[import-untype
 
 from wattseal.core.refusal import Refusal
 from wattseal.ingest.ingest import Ingest
-from wattseal.ingest.mqtt_link import Broker, Link, OldProtocol
+from wattseal.ingest.mqtt_broker import Broker
+from wattseal.ingest.mqtt_link import Link, OldProtocol
 from wattseal.ingest.mqtt_share import InboxShare
 from wattseal.ingest.mqtt_topic import names_of
 from wattseal.ingest.receipt import Busy, Receipt
@@ -77,6 +78,8 @@ class Receiver:
     def __init__(self, ingest: Ingest, count: Count = lambda _outcome, _number: None) -> None:
         self.status = Status()
         self.broker: Broker | None = None
+        self.connected = asyncio.Event()
+        """Set while there is a connection, and the subscription."""
         self._ingest = ingest
         self._count = count
         self._share = InboxShare()
@@ -131,14 +134,15 @@ class Receiver:
     # --- The connection ---------------------------------------------------------------------------------------------
 
     async def _keep_connected(self, broker: Broker) -> None:
-        version, wait_s = MQTTv50, _FIRST_WAIT_S
+        version, wait_s = MQTTv50 if broker.mqtt5 else MQTTv311, _FIRST_WAIT_S
         while not self._is_halted():
             link = Link(broker, self._received, version)
             try:
                 await link.open()
                 wait_s = _FIRST_WAIT_S
                 self._opened(link)
-                why = await link.lost
+                await asyncio.wait({link.lost})  # not `await link.lost`: cancelled, it would take the future with it
+                why = link.lost.result()
             except OldProtocol:
                 version = MQTTv311
                 continue
@@ -166,11 +170,13 @@ class Receiver:
         status.connected_s, status.lost_s, status.fault = now_s, None, None
         status.connections += 1
         self._link = link
+        self.connected.set()
         _log.info("mqtt", detail=f"connected to {link.words}")
 
     def _closed(self) -> None:
         if self._link is not None:
             self.status.connected_s, self.status.lost_s = None, int(time.time())
+        self.connected.clear()
         # Not acknowledged, so the broker sends it again; kept here as well it would grow with every reconnect.
         self._link, self._fresh, self._waiting, self._is_paused = None, [], 0, False
 
@@ -208,21 +214,32 @@ class Receiver:
 
     async def _work(self, batch: _Batch) -> None:
         try:
-            outcomes = await self._admit(batch.messages)
+            outcomes = await self._outcomes(batch.messages)
         except Halted:
-            # Nothing is acknowledged any more; the link is closed, so that another server can take over.
-            self._order.clear()
+            # Never done, so nothing after it is acknowledged either; and the broker keeps it for the next server.
             if self._link is not None:
                 self._link.drop("the log has halted")
             return
-        except asyncio.CancelledError:
-            self._order.clear()
-            raise
         for (outcome, reason), count in outcomes.items():
             self.status.received[outcome, reason] += count
             self._count(outcome, count)
         batch.is_done = True
         self._acknowledge()
+
+    async def _outcomes(self, messages: list[Message]) -> Counter[tuple[str, str]]:
+        try:
+            return await self._admit(messages)
+        except Halted:
+            raise
+        except Exception as error:  # noqa: BLE001 - one message's fault must not hold up the others
+            topic, _, payload = messages[0]
+            if len(messages) > 1:
+                _log.error("mqtt", detail="a batch failed; its messages are tried one by one", error=repr(error))
+                return sum([await self._outcomes([message]) for message in messages], Counter())
+            # Kept to look at; unacknowledged it would come back for ever.
+            _log.error("mqtt", detail="a message failed", topic=repr(topic), error=repr(error))
+            self._ingest.keep_refused(payload, "error", topic.decode(errors="replace"))
+            return Counter({("refused", "error"): 1})
 
     def _acknowledge(self) -> None:
         """Acknowledge the oldest batches that are done: MQTT wants PUBACKs in the order of the messages."""

@@ -1,9 +1,9 @@
 """One connection to an MQTT broker, from CONNECT to the socket's end. gmqtt speaks the protocol (docs/adr/0014).
 
-gmqtt acknowledges before or after its handler; before would lose readings, after would cost a task for each. So two
+gmqtt acknowledges before or after its handler; before would lose readings, after would cost a task for each. So some
 of its packet handlers are replaced: PUBLISH (the message goes up with its packet identifier, and is acknowledged by
 `acknowledge` when its reading is durable) and DISCONNECT (a link is used once: who reconnects, how often and when, is
-the receiver's business).
+the receiver's business, also after a CONNACK that refuses).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from ssl import SSLContext
 from typing import Any, Final, TypeAlias
 
 from gmqtt import Client  # type: ignore[import-untyped]
 from gmqtt.mqtt.constants import MQTTCommands, MQTTv50  # type: ignore[import-untyped]
 from gmqtt.mqtt.handler import MQTTConnectError  # type: ignore[import-untyped]
+
+from wattseal.ingest.mqtt_broker import Broker
 
 MAX_PACKET_BYTES: Final = 65_536
 """A broker of MQTT 5 does not deliver what is longer, so that 4,000 unacknowledged messages cannot fill the memory."""
@@ -25,7 +25,8 @@ OPEN_S: Final = 20
 _CLOSE_S: Final = 5
 _NO_RECONNECT: Final = -2
 """gmqtt: less than no failed attempt is allowed, and −1 would mean for ever."""
-_UNSUPPORTED_VERSION: Final = 0x84
+_OLD: Final = (0x01, 0x84)
+"""Reasons of a CONNACK: the protocol version is not supported; the first is an old broker's, in its own words."""
 
 Receive: TypeAlias = Callable[[bytes, int, bytes], None]
 """Hears topic, packet identifier (0: QoS 0, nothing to acknowledge) and payload of each message."""
@@ -42,22 +43,8 @@ class LinkError(OSError):
 class OldProtocol(LinkError):
     """The broker does not know MQTT 5."""
 
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where the broker is, and as whom to come. `session_s`: how long it keeps what we miss."""
-
-    host: str
-    port: int
-    topic: str
-    client_id: str = "wattseal"
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    tls: SSLContext | None = None
-    session_s: int = 86_400
-    receive_max: int = 4_000
-    """Messages that may be unacknowledged at a time."""
-    keepalive_s: int = 30
+    def __init__(self) -> None:
+        super().__init__("the broker does not know MQTT 5")
 
 
 class Link:
@@ -68,6 +55,7 @@ class Link:
         self.lost: asyncio.Future[str] = loop.create_future()
         """Why the connection ended."""
         self.is_session_present = False
+        self._is_old = False
         self._broker = broker
         self._receive = receive
         self._version = version
@@ -92,6 +80,7 @@ class Link:
         handlers: dict[int, Callable[[int, bytes], None]] = self._client._package_handler._handler_cache  # noqa: SLF001
         handlers[MQTTCommands.PUBLISH] = self._published
         handlers[MQTTCommands.DISCONNECT] = self._disconnected
+        handlers[MQTTCommands.CONNACK] = self._answered
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
 
@@ -116,17 +105,12 @@ class Link:
         try:
             await asyncio.wait({connecting, self.lost}, return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done():
-                if self._client._connection_state.protocol_version != self._version:  # noqa: SLF001 - it noticed
-                    raise OldProtocol("the broker does not know MQTT 5")
-                raise LinkError(self.lost.result())
+                raise OldProtocol() if self._is_old else LinkError(self.lost.result())
             await connecting
-        except MQTTConnectError as error:
-            if error._code == _UNSUPPORTED_VERSION:  # noqa: SLF001
-                raise OldProtocol("the broker does not know MQTT 5") from None
-            raise LinkError(f"the broker refuses: {error.message.removeprefix('Connection Refused: ')}") from None
         finally:
             connecting.cancel()
-        self._client.subscribe(broker.topic, qos=1, retain_handling_options=1)
+        # Retained messages come once, and not with every reconnect; MQTT 3.1.1 has no such bits.
+        self._client.subscribe(broker.topic, qos=1, retain_handling_options=int(self._version == MQTTv50))
         ends: set[asyncio.Future[Any]] = {self._granted, self.lost}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not self._granted.done():
@@ -188,6 +172,15 @@ class Link:
     def _transport(self) -> asyncio.Transport:
         transport: asyncio.Transport = self._client._connection._transport  # noqa: SLF001
         return transport
+
+    def _answered(self, command: int, packet: bytes) -> None:
+        code = packet[1]
+        if code:
+            self._is_old = self._version == MQTTv50 and code in _OLD
+            why: str = MQTTConnectError(code).message
+            self._end(f"the broker refuses: {why.removeprefix('Connection Refused: ')}")
+        else:
+            self._client._package_handler._handle_connack_packet(command, packet)  # noqa: SLF001
 
     def _connected(self, _client: object, flags: int, _code: int, _properties: object) -> None:
         self.is_session_present = bool(flags & 1)
