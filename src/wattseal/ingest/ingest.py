@@ -10,7 +10,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from wattseal.core.note_key import Ed25519Signer
@@ -241,6 +241,9 @@ class Ingest:
                 for item in waiting[told:]:
                     item.job.error = Halted(self._fault)
                 self._loop.call_soon_threadsafe(self._deliver, waiting[told:])
+        if self._fault is None:
+            with suppress(Exception):  # refused bytes that still wait for the inbox are worth no failure at the end
+                self._writer.tick()
 
     def _deliver(self, waiting: list[_Waiting]) -> None:
         """One call of the loop for all that shared a transaction."""

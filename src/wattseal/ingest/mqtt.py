@@ -171,6 +171,7 @@ class Receiver:
         status.connections += 1
         self._link = link
         self.connected.set()
+        self._submit()  # a session's messages come before the answer to the subscription
         _log.info("mqtt", detail=f"connected to {link.words}")
 
     def _closed(self) -> None:
