@@ -322,6 +322,41 @@ def test_a_flood_of_one_device_stops_nobody(room: Room, source: SimulatedMeter, 
     assert digests(room) == digests_of(items)
 
 
+def test_a_broker_without_mqtt_5(room: Room, source: SimulatedMeter, tmp_path: Path) -> None:
+    """In front of Mosquitto stands one that answers as brokers before MQTT 5 do."""
+    items = [source.read(NOW + 60 * place) for place in range(50)]
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            while data := await reader.read(65_536):
+                writer.write(data)
+
+    async def work(port: int) -> None:
+        async def old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            first = await reader.read(65_536)
+            if first[first.index(b"MQTT") + 4] == 5:
+                writer.write(b"\x20\x02\x00\x01")
+                writer.close()
+                return
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", port)
+            to_writer.write(first)
+            await asyncio.gather(pipe(reader, to_writer), pipe(to_reader, writer))
+
+        async with await asyncio.start_server(old, "127.0.0.1", 0) as server:
+            address = server.sockets[0].getsockname()
+            # No flow control in MQTT 3.1.1: what is too much stays in the socket.
+            async with receiving(room, address[1], receive_max=3) as (receiver, _), publisher(port) as device:
+                for item in items:
+                    device.publish(TOPIC, item)
+                await until(lambda: outcomes(receiver) == {"admitted": 50}, lambda: outcomes(receiver))
+                assert receiver.status.connections == 1
+            server.close()
+
+    with start_mosquitto(tmp_path / "broker") as port:
+        asyncio.run(work(port))
+    assert digests(room) == digests_of(items)
+
+
 def test_the_white_papers_interval(room: Room, tmp_path: Path) -> None:
     """2.47 kW for 12.34 kWh in 300 s is wrong: the record has what follows from the energy, and keeps the claim."""
     raw = (
