@@ -215,7 +215,7 @@ def _watch(site: Site, _url: str) -> None:
             if received.total() != told:
                 told = received.total()
                 odd = {outcome: count for outcome, count in received.items() if outcome != ("admitted", "")}
-                print(f"durable {told} {odd or ''}", flush=True)
+                print(f"durable {told} {time.time():.3f} {odd or ''}", flush=True)
             await asyncio.sleep(_LOOK_S)
 
     _tasks.append(asyncio.get_running_loop().create_task(look()))

@@ -5,9 +5,9 @@ from wattseal.ingest.mqtt_share import MAX_DEVICES, PER_MINUTE, InboxShare
 
 class Clock:
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now = 0
 
-    def __call__(self) -> float:
+    def __call__(self) -> int:
         return self.now
 
 
@@ -18,9 +18,9 @@ def test_a_device_has_its_share_of_each_minute() -> None:
         False
     ] * 2
     assert share.takes(b"energy/s/other/m")
-    clock.now = 59.9
+    clock.now = 59_900_000_000
     assert not share.takes(b"energy/s/d/m")
-    clock.now = 60
+    clock.now = 60_000_000_000
     assert share.takes(b"energy/s/d/m")
 
 

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from random import random
+from random import randrange
 from typing import Final, TypeAlias, TypeVar
 
 import structlog
@@ -38,9 +38,9 @@ _COSE_TAG: Final = b"\xd2\x84"
 _BATCH: Final = 1_024
 _AT_ONCE: Final = 8
 """Batches under way: the workers examine some while the writer makes others durable."""
-_FIRST_WAIT_S: Final = 0.5
-_LONGEST_WAIT_S: Final = 30
-_STOP_S: Final = 8
+_FIRST_WAIT_MS: Final = 500
+_LONGEST_WAIT_MS: Final = 30_000
+_STOP_MS: Final = 8_000
 _log = structlog.get_logger()
 
 
@@ -63,12 +63,12 @@ class Status:
 
 
 class _Batch:
-    __slots__ = ("is_done", "link", "messages", "since")
+    __slots__ = ("is_done", "link", "messages", "since_ms")
 
-    def __init__(self, link: Link, messages: list[Message], since: float) -> None:
+    def __init__(self, link: Link, messages: list[Message], since_ms: int) -> None:
         self.link = link
         self.messages = messages
-        self.since = since
+        self.since_ms = since_ms
         self.is_done = False
 
 
@@ -85,7 +85,7 @@ class Receiver:
         self._share = InboxShare()
         self._link: Link | None = None
         self._fresh: list[Message] = []
-        self._fresh_since = 0.0
+        self._fresh_since_ms = 0
         self._order: deque[_Batch] = deque()
         self._waiting = 0
         self._is_paused = False
@@ -100,13 +100,13 @@ class Receiver:
     @property
     def lag_ms(self) -> int:
         """How long the oldest of them waits."""
-        since = self._order[0].since if self._order else self._fresh_since if self._fresh else None
-        return 0 if since is None else int((time.monotonic() - since) * 1_000)
+        since_ms = self._order[0].since_ms if self._order else self._fresh_since_ms if self._fresh else None
+        return 0 if since_ms is None else _now_ms() - since_ms
 
     def start(self, broker: Broker) -> None:
         """Begin to connect, and do so again whenever the connection breaks."""
         self.broker = broker
-        self.status.lost_s = int(time.time())
+        self.status.lost_s = _now_s()
         self._keeping = asyncio.create_task(self._keep_connected(broker))
 
     async def stop(self) -> None:
@@ -120,9 +120,10 @@ class Receiver:
         if link is not None:
             link.pause()
             self._submit()
-            deadline = time.monotonic() + _STOP_S
-            while self._tasks and self._link is link and (left := deadline - time.monotonic()) > 0:
-                await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            deadline_ms = _now_ms() + _STOP_MS
+            while self._tasks and self._link is link and (left_ms := deadline_ms - _now_ms()) > 0:
+                left_s = left_ms / 1_000  # not energy or money: a wait
+                await asyncio.wait(self._tasks, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
         # Still unacknowledged: the broker has it and sends it again.
@@ -134,12 +135,12 @@ class Receiver:
     # --- The connection ---------------------------------------------------------------------------------------------
 
     async def _keep_connected(self, broker: Broker) -> None:
-        version, wait_s = MQTTv50 if broker.mqtt5 else MQTTv311, _FIRST_WAIT_S
+        version, wait_ms = MQTTv50 if broker.mqtt5 else MQTTv311, _FIRST_WAIT_MS
         while not self._is_halted():
             link = Link(broker, self._received, version)
             try:
                 await link.open()
-                wait_s = _FIRST_WAIT_S
+                wait_ms = _FIRST_WAIT_MS
                 self._opened(link)
                 await asyncio.wait({link.lost})  # not `await link.lost`: cancelled, it would take the future with it
                 why = link.lost.result()
@@ -155,15 +156,16 @@ class Receiver:
                 break
             self._tell(why)
             # Not all servers of a broker that comes back shall knock at the same time.
-            await asyncio.sleep(wait_s * (0.5 + random() / 2))  # noqa: S311 - no secret
-            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+            pause_ms = randrange(wait_ms // 2, wait_ms)  # noqa: S311 - no secret
+            await asyncio.sleep(pause_ms / 1_000)  # not energy or money: a wait
+            wait_ms = min(wait_ms * 2, _LONGEST_WAIT_MS)
         self._tell("the log has halted: nothing is acknowledged, the broker keeps it")
 
     def _is_halted(self) -> bool:
         return self._ingest.halted is not None
 
     def _opened(self, link: Link) -> None:
-        status, now_s = self.status, int(time.time())
+        status, now_s = self.status, _now_s()
         if status.connections and not link.is_session_present and link.session_s:
             status.sessions_lost += 1
             _log.warning("mqtt", detail="the broker has lost our session, and what it kept in it for us")
@@ -176,7 +178,7 @@ class Receiver:
 
     def _closed(self) -> None:
         if self._link is not None:
-            self.status.connected_s, self.status.lost_s = None, int(time.time())
+            self.status.connected_s, self.status.lost_s = None, _now_s()
         self.connected.clear()
         # Not acknowledged, so the broker sends it again; kept here as well it would grow with every reconnect.
         self._link, self._fresh, self._waiting, self._is_paused = None, [], 0, False
@@ -190,7 +192,7 @@ class Receiver:
 
     def _received(self, topic: bytes, mid: int, payload: bytes) -> None:
         if not self._fresh:
-            self._fresh_since = time.monotonic()
+            self._fresh_since_ms = _now_ms()
             # At the end of this turn of the loop, with all that came in it.
             asyncio.get_running_loop().call_soon(self._submit)
         self._fresh.append((topic, mid, payload))
@@ -202,7 +204,7 @@ class Receiver:
     def _submit(self) -> None:
         link = self._link
         while link is not None and self._fresh and len(self._tasks) < _AT_ONCE:
-            batch = _Batch(link, self._fresh[:_BATCH], self._fresh_since)
+            batch = _Batch(link, self._fresh[:_BATCH], self._fresh_since_ms)
             del self._fresh[:_BATCH]
             self._order.append(batch)
             task = asyncio.create_task(self._work(batch))
@@ -306,3 +308,11 @@ async def _patiently(submit: Callable[[], Awaitable[T]]) -> T:
             return await submit()
         except Busy as error:
             await asyncio.sleep(error.retry_after_s)
+
+
+def _now_s() -> int:
+    return time.time_ns() // 1_000_000_000
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
