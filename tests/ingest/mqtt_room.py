@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -79,7 +80,8 @@ class Publisher:
         await asyncio.wait_for(self.client._persistent_storage.wait_empty(), PATIENCE_S)
 
     async def close(self) -> None:
-        await self.client.disconnect()
+        with contextlib.suppress(OSError):  # a broker that still writes when TLS was closed
+            await self.client.disconnect()
 
 
 @asynccontextmanager
