@@ -12,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ def run() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _measured(folder: Path) -> Iterator[str]:
+def _measured(folder: Path) -> Iterator[str]:  # noqa: PLR0915 - one measurement, step by step
     steps = MINUTES * 60 // PERIOD_S
     since_s = int(time.time()) // 60 * 60 - (steps + 5) * INTERVAL_S
     fleet = uniform_fleet(DEVICES, since_s, INTERVAL_S)
@@ -68,6 +69,10 @@ def _measured(folder: Path) -> Iterator[str]:
 
             site.commit(register)
         server = start_server(settings)
+        told: list[tuple[int, float]] = []
+        # Read all the time: a full pipe would stop the server.
+        listener = threading.Thread(target=_listen, args=(server, told), daemon=True)
+        listener.start()
         try:
             connections = [connect(broker.port, f"device-{number}") for number in range(DEVICES)]
             memory = [_memory_mb(server.pid)]
@@ -86,7 +91,7 @@ def _measured(folder: Path) -> Iterator[str]:
                 published.append(time.time())
                 if place == 0:
                     memory.append(_memory_mb(server.pid))
-            seen = _durable(server, published)
+            seen = _durable(told, published)
             used = [(cpu_us(group) - early) / len(published) for group, early in zip(pids, before, strict=True)]
             memory.append(_memory_mb(server.pid))
             for connection in connections:
@@ -114,21 +119,25 @@ def _next(meter: SimulatedMeter, since_s: int, step: int) -> tuple[bytes, str]:
     return meter.read(since_s + step * INTERVAL_S), f"energy/{place.site_id}/{place.iot_device_id}/{place.meter_id}"
 
 
-def _durable(server: subprocess.Popen[str], published: list[float]) -> list[float]:
-    """How long each reading took: the server tells at which time it had answered how many, in their order."""
-    seen: list[float] = []
-    deadline = time.monotonic() + _DRAIN_S
+def _listen(server: subprocess.Popen[str], told: list[tuple[int, float]]) -> None:
+    """Note when the server had answered how many."""
     for line in server.stdout or ():
         words = line.split()
-        if words[0] != "durable":
-            continue
-        answered, at = int(words[1]), float(words[2])
-        seen += [at - published[number] for number in range(len(seen), min(answered, len(published)))]
-        if len(seen) == len(published):
-            return seen
+        if words[0] == "durable":
+            told.append((int(words[1]), float(words[2])))
+
+
+def _durable(told: list[tuple[int, float]], published: list[float]) -> list[float]:
+    """How long each reading took; they are answered in the order in which they were published."""
+    deadline = time.monotonic() + _DRAIN_S
+    while not told or told[-1][0] < len(published):
         if time.monotonic() > deadline:
-            break
-    raise RuntimeError(f"{len(published) - len(seen)} readings were not answered")
+            raise RuntimeError("not all readings were answered")
+        time.sleep(0.05)
+    seen: list[float] = []
+    for answered, at in told:
+        seen += [at - published[number] for number in range(len(seen), min(answered, len(published)))]
+    return seen
 
 
 def _memory_mb(pid: int) -> float:

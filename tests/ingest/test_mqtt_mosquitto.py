@@ -13,6 +13,7 @@ import pytest
 from tests.ingest.mosquitto import free_port, start_mosquitto
 from tests.ingest.mqtt_room import outcomes, publisher, receiving, until
 from tests.ingest.room import NOW, Room, interval, meter, signed
+from tests.log.faulty import FaultyStore, Plan
 from wattseal.core.reading import parse_envelope
 from wattseal.ingest.settings import Settings
 from wattseal.log.sequencer import Halted
@@ -194,6 +195,29 @@ def test_a_halted_log_acknowledges_nothing(room: Room, source: SimulatedMeter, t
 
         asyncio.run(again())
     assert digests(room) == digests_of(items)
+
+
+def test_the_error_that_halts_the_log_is_no_answer(room: Room, source: SimulatedMeter, tmp_path: Path) -> None:
+    """The disk fails under the one message of a batch: that error is not the message's, and the broker keeps it."""
+    item = source.read(NOW)
+
+    async def work(port: int) -> None:
+        async with publisher(port) as device, receiving(room, port) as (receiver, _):
+            room.sequencer._store = FaultyStore(room.store, Plan(0))
+            device.publish(TOPIC, item)
+            await until(lambda: "halted" in (receiver.status.fault or ""), lambda: receiver.status)
+            assert outcomes(receiver) == {}
+
+    async def again(port: int) -> None:
+        async with receiving(room, port) as (receiver, _):
+            await until(lambda: outcomes(receiver) == {"admitted": 1}, lambda: outcomes(receiver))
+
+    with start_mosquitto(tmp_path / "broker") as port:
+        asyncio.run(work(port))
+        room.restart()
+        room.clock.now_s = NOW + 3_600
+        asyncio.run(again(port))
+    assert digests(room) == digests_of([item])
 
 
 def test_while_there_is_no_room_messages_wait(room: Room, source: SimulatedMeter, tmp_path: Path) -> None:

@@ -111,6 +111,10 @@ class Ingest:
         """Readings and intervals between submit and receipt."""
         return self._waiting
 
+    def has_room(self, count: int) -> bool:
+        """Whether so many items submitted now would not be Busy."""
+        return not self._waiting or self._waiting + count <= self._settings.capacity
+
     async def submit_readings(
         self, items: Sequence[bytes], *, trusted: bool, source: str = "", paths: Sequence[str] | None = None
     ) -> list[Receipt]:
@@ -196,7 +200,7 @@ class Ingest:
         So what is in the writer's queue counts even where nobody waits for it any more.
         """
         # A request that is larger than all of the room is let in alone: it could never come in otherwise.
-        if self._waiting and self._waiting + count > self._settings.capacity:
+        if not self.has_room(count):
             raise Busy(_RETRY_S)
         self._waiting += count
         taken = _Taken(count)

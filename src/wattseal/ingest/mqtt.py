@@ -9,32 +9,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import randrange
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 import structlog
 from gmqtt.mqtt.constants import MQTTv50, MQTTv311  # type: ignore[import-untyped]
 
-from wattseal.core.refusal import Refusal
 from wattseal.ingest.ingest import Ingest
+from wattseal.ingest.mqtt_admission import Message, MqttAdmission
 from wattseal.ingest.mqtt_broker import Broker
 from wattseal.ingest.mqtt_link import Link, OldProtocol
-from wattseal.ingest.mqtt_share import InboxShare
-from wattseal.ingest.mqtt_topic import names_of
-from wattseal.ingest.receipt import Busy, Receipt
-from wattseal.ingest.reported import ReportedInterval
 from wattseal.log.sequencer import Halted
 
-T = TypeVar("T")
-Message: TypeAlias = tuple[bytes, int, bytes]
-"""Topic, packet identifier (0: QoS 0), payload."""
 Count: TypeAlias = Callable[[str, int], None]
 """Hears how many messages had which outcome."""
 
-MAX_PAYLOAD_BYTES: Final = 16_384
-_COSE_TAG: Final = b"\xd2\x84"
 _BATCH: Final = 1_024
 _AT_ONCE: Final = 8
 """Batches under way: the workers examine some while the writer makes others durable."""
@@ -82,7 +73,7 @@ class Receiver:
         """Set while there is a connection, and the subscription."""
         self._ingest = ingest
         self._count = count
-        self._share = InboxShare()
+        self._admission = MqttAdmission(ingest)
         self._link: Link | None = None
         self._fresh: list[Message] = []
         self._fresh_since_ms = 0
@@ -217,7 +208,7 @@ class Receiver:
 
     async def _work(self, batch: _Batch) -> None:
         try:
-            outcomes = await self._outcomes(batch.messages)
+            outcomes = await self._admission.answer(batch.messages)
         except Halted:
             # Never done, so nothing after it is acknowledged either; and the broker keeps it for the next server.
             if self._link is not None:
@@ -228,21 +219,6 @@ class Receiver:
             self._count(outcome, count)
         batch.is_done = True
         self._acknowledge()
-
-    async def _outcomes(self, messages: list[Message]) -> Counter[tuple[str, str]]:
-        try:
-            return await self._admit(messages)
-        except Halted:
-            raise
-        except Exception as error:  # noqa: BLE001 - one message's fault must not hold up the others
-            topic, _, payload = messages[0]
-            if len(messages) > 1:
-                _log.error("mqtt", detail="a batch failed; its messages are tried one by one", error=repr(error))
-                return sum([await self._outcomes([message]) for message in messages], Counter())
-            # Kept to look at; unacknowledged it would come back for ever.
-            _log.error("mqtt", detail="a message failed", topic=repr(topic), error=repr(error))
-            self._ingest.keep_refused(payload, "error", topic.decode(errors="replace"))
-            return Counter({("refused", "error"): 1})
 
     def _acknowledge(self) -> None:
         """Acknowledge the oldest batches that are done: MQTT wants PUBACKs in the order of the messages."""
@@ -257,57 +233,6 @@ class Receiver:
             if self._is_paused and self._waiting <= link.receive_max:
                 self._is_paused = False
                 link.resume()
-
-    async def _admit(self, messages: list[Message]) -> Counter[tuple[str, str]]:
-        """Make a batch durable, as far as it is not refused; how many had which outcome and reason."""
-        readings: list[bytes] = []
-        paths: list[str] = []
-        signed: list[Message] = []
-        intervals: list[ReportedInterval] = []
-        told: list[Message] = []
-        refused: list[tuple[Message, str, str]] = []
-        for message in messages:
-            topic, _, payload = message
-            names = names_of(topic)
-            if isinstance(names, Refusal):
-                refused.append((message, "wrong-topic", names.field))
-            elif payload[:2] == _COSE_TAG:
-                readings.append(payload)
-                paths.append(names.path)
-                signed.append(message)
-            elif len(payload) > MAX_PAYLOAD_BYTES:
-                refused.append((message, "malformed", "too-long"))
-            else:
-                intervals.append(ReportedInterval(payload, names.site_id, names.iot_device_id, names.meter_id))
-                told.append(message)
-        ingest = self._ingest
-        jobs: list[tuple[list[Message], Awaitable[list[Receipt]]]] = []
-        if readings:
-            jobs.append((signed, _patiently(lambda: ingest.submit_readings(readings, trusted=True, paths=paths))))
-        if intervals:
-            jobs.append((told, _patiently(lambda: ingest.submit_reported(intervals))))
-        results = await asyncio.gather(*(job for _, job in jobs))
-        outcomes: Counter[tuple[str, str]] = Counter()
-        for (sent, _), receipts in zip(jobs, results, strict=True):
-            for message, receipt in zip(sent, receipts, strict=True):
-                if receipt[0] == "refused":
-                    refused.append((message, receipt.reason or "", receipt.field or ""))
-                else:
-                    outcomes[receipt[0], receipt.reason or ""] += 1
-        for (topic, _, payload), reason, what in refused:
-            outcomes["refused", reason] += 1
-            if self._share.takes(topic):
-                ingest.keep_refused(payload, f"{reason}: {what}", topic.decode(errors="replace"))
-        return outcomes
-
-
-async def _patiently(submit: Callable[[], Awaitable[T]]) -> T:
-    """Its result, however long there is no room for it; the messages wait with the broker meanwhile."""
-    while True:
-        try:
-            return await submit()
-        except Busy as error:
-            await asyncio.sleep(error.retry_after_s)
 
 
 def _now_s() -> int:
