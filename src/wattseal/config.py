@@ -308,7 +308,7 @@ def settings_text(settings: Settings) -> str:
             lines.append(f'{name} = "{escaped}"')
     lines += ["", "# All others, with their defaults."]
     for name, field in Settings.model_fields.items():
-        if name not in values and name != "data_dir":
+        if name not in values and name not in ("data_dir", "mqtt_password"):
             default = field.get_default(call_default_factory=True)
             shown = "…" if default is None else json.dumps(default, default=str)
             lines += [f"# {name} = {shown}", f"#     {field.description}"]
