@@ -12,11 +12,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from wattseal.core.note_key import check_name
 from wattseal.core.refusal import Refusal
+from wattseal.ingest.mqtt_broker import Broker, parse_loopback, parse_url, read_password, tls_context
+from wattseal.ingest.mqtt_topic import DEFAULT_FILTER, check_filter
 from wattseal.log.database_url import DatabaseUrl, is_database_url
 
 FILE_NAME = "wattseal.toml"
@@ -97,6 +107,31 @@ class Settings(BaseSettings):
     anonymous_burst: int = Field(default=2_000, ge=1)
     """Readings at once from one address without a token."""
 
+    mqtt_url: str = ""
+    """The broker to take readings from: mqtt://host:port or mqtts://host:port (TLS); empty: none."""
+    mqtt_user: str | None = None
+    """As whom to come to the broker."""
+    mqtt_password: SecretStr | None = None
+    """The user's password. For the environment only: it is never written into a settings file."""
+    mqtt_password_file: Path | None = None
+    """A file that holds the user's password."""
+    mqtt_ca_file: Path | None = None
+    """The authority that signed the broker's certificate, PEM; without it those that the machine trusts count."""
+    mqtt_cert_file: Path | None = None
+    """Our certificate for the broker, PEM."""
+    mqtt_key_file: Path | None = None
+    """The certificate's secret key, PEM."""
+    mqtt_topic: Annotated[str, BeforeValidator(check_filter)] = DEFAULT_FILTER
+    """What to subscribe to; the last three levels are site, device and meter."""
+    mqtt_client_id: str = Field(default="wattseal", min_length=1, max_length=64)
+    """The name of our session at the broker: fixed, so that it goes on after a restart."""
+    mqtt_session_s: int = Field(default=604_800, ge=0, le=4_294_967_295)
+    """How long the broker keeps messages for us while we are away; 0: not at all, and what comes then is lost."""
+    mqtt_receive_max: int = Field(default=4_000, ge=1, le=65_535)
+    """Messages that the broker may have sent us and that are not acknowledged yet: more makes more of each commit."""
+    mqtt_embedded: str = ""
+    """Run a broker in this process, for demonstrations: 127.0.0.1:port; another port if that one is taken."""
+
     batch_max_s: int = Field(default=60, ge=1)
     """A batch closes at the latest after this time."""
     batch_max_entries: int = Field(default=100_000, ge=1)
@@ -113,6 +148,49 @@ class Settings(BaseSettings):
         if self.guard_path.is_relative_to(self.folder):
             raise Refusal("guard", "must lie outside of the data directory, or a restored backup would bring it along")
         return self
+
+    @model_validator(mode="after")
+    def _one_broker(self) -> Self:
+        if self.mqtt_embedded:
+            parse_loopback(self.mqtt_embedded)
+            if self.mqtt_url:
+                raise Refusal("mqtt_embedded", "stands beside mqtt_url: readings come from one broker, choose one")
+        if self.mqtt_url:
+            is_tls = parse_url(self.mqtt_url).is_tls
+            for name in ("mqtt_ca_file", "mqtt_cert_file", "mqtt_key_file"):
+                if not is_tls and getattr(self, name) is not None:
+                    raise Refusal(name, "counts only with TLS: write mqtts:// in mqtt_url")
+        if self.mqtt_password is not None and self.mqtt_password_file is not None:
+            raise Refusal("mqtt_password_file", "stands beside mqtt_password: give one of them")
+        if self.mqtt_user is None and (self.mqtt_password is not None or self.mqtt_password_file is not None):
+            raise Refusal("mqtt_user", "is missing: a password belongs to a user")
+        return self
+
+    def mqtt_broker(self) -> Broker | None:
+        """The broker to connect to, with what its files hold; None without `mqtt_url`. Refusal for a file."""
+        if not self.mqtt_url:
+            return None
+        address = parse_url(self.mqtt_url)
+        password = None if self.mqtt_password is None else self.mqtt_password.get_secret_value()
+        if self.mqtt_password_file is not None:
+            password = read_password(self._in_folder(self.mqtt_password_file))
+        files = (self.mqtt_ca_file, self.mqtt_cert_file, self.mqtt_key_file)
+        return Broker(
+            address.host,
+            address.port,
+            self.mqtt_topic,
+            self.mqtt_client_id,
+            self.mqtt_user,
+            password,
+            tls_context(*(None if file is None else self._in_folder(file) for file in files))
+            if address.is_tls
+            else None,
+            self.mqtt_session_s,
+            self.mqtt_receive_max,
+        )
+
+    def _in_folder(self, path: Path) -> Path:
+        return self.folder / path.expanduser()
 
     @property
     def folder(self) -> Path:
@@ -215,7 +293,9 @@ def settings_text(settings: Settings) -> str:
 
     The data directory is the folder that the file will lie in.
     """
-    given: Mapping[str, object] = settings.model_dump(mode="json", exclude_unset=True, exclude={"data_dir"})
+    given: Mapping[str, object] = settings.model_dump(
+        mode="json", exclude_unset=True, exclude={"data_dir", "mqtt_password"}
+    )
     values = {"origin": settings.origin, **given}
     if settings.guard is not None:
         values["guard"] = str(settings.guard_path)
@@ -228,7 +308,7 @@ def settings_text(settings: Settings) -> str:
             lines.append(f'{name} = "{escaped}"')
     lines += ["", "# All others, with their defaults."]
     for name, field in Settings.model_fields.items():
-        if name not in values and name != "data_dir":
+        if name not in values and name not in ("data_dir", "mqtt_password"):
             default = field.get_default(call_default_factory=True)
             shown = "…" if default is None else json.dumps(default, default=str)
             lines += [f"# {name} = {shown}", f"#     {field.description}"]

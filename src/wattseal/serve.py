@@ -35,6 +35,9 @@ from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.refusal import Refusal
 from wattseal.core.registry import Signer
 from wattseal.ingest.ingest import Ingest
+from wattseal.ingest.mqtt import Receiver
+from wattseal.ingest.mqtt_broker import Broker, parse_loopback
+from wattseal.ingest.mqtt_embedded import EMBEDDED_TOPIC, embedded_broker
 from wattseal.ingest.settings import Settings as IngestSettings
 from wattseal.ingest.writer import NS, ClockNs
 from wattseal.log.database_url import DatabaseUrl
@@ -165,6 +168,10 @@ async def run_site(
             commit = _CommitFromThreads(ingest)
             chain = await asyncio.to_thread(stored_chain, store, commit, now)
             attestor = Attestor(chain, store, commit, chain)
+        metrics = Metrics()
+        mqtt = None
+        if settings.mqtt_url or settings.mqtt_embedded:
+            mqtt = Receiver(ingest, lambda outcome, count: metrics.readings.labels(outcome).inc(count))
         services = Services(
             settings=settings,
             store=store,
@@ -174,9 +181,10 @@ async def run_site(
             operator=operator,
             tokens=_tokens(store),
             rate=SourceRate(settings.anonymous_per_s, settings.anonymous_burst),
-            metrics=Metrics(),
+            metrics=metrics,
+            mqtt=mqtt,
         )
-        services.metrics.watch(lambda: gauges(services))
+        metrics.watch(lambda: gauges(services))
         yield Site(settings, store, sequencer, ingest, attestor, operator, services)
 
 
@@ -298,8 +306,9 @@ def serve(settings: Settings, started: Callable[[Site, str], None] = lambda _sit
 
 
 async def _serve(settings: Settings, started: Callable[[Site, str], None]) -> None:
+    broker = settings.mqtt_broker()
     with closing(_listen(settings)) as listening:
-        async with run_site(settings) as site:
+        async with run_site(settings) as site, _receiving(site, broker):
             server = _Server(_configured(site))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -311,6 +320,20 @@ async def _serve(settings: Settings, started: Callable[[Site, str], None]) -> No
             started(site, url)
             await server.serve(sockets=[listening])
             await anchoring
+
+
+@asynccontextmanager
+async def _receiving(site: Site, broker: Broker | None) -> AsyncIterator[None]:
+    """Take in what the broker has, the settings' or an embedded one; at the end finish and acknowledge what came."""
+    async with AsyncExitStack() as stack:
+        if site.settings.mqtt_embedded:
+            host, port = parse_loopback(site.settings.mqtt_embedded)
+            port = await stack.enter_async_context(embedded_broker(port))
+            broker = Broker(host, port, EMBEDDED_TOPIC, mqtt5=False)
+        if broker is not None and site.services.mqtt is not None:
+            site.services.mqtt.start(broker)
+            stack.push_async_callback(site.services.mqtt.stop)
+        yield
 
 
 def _configured(site: Site) -> uvicorn.Config:

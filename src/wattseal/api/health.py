@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from http import HTTPStatus
 from shutil import disk_usage
 from time import time
@@ -15,11 +16,32 @@ from wattseal.api.answer import answer, described
 from wattseal.api.metrics import CONTENT_TYPE
 from wattseal.api.services import Here, Services
 from wattseal.core.units import rfc3339
+from wattseal.ingest.mqtt import Receiver
 from wattseal.log.port import Read
 
 router = APIRouter(tags=["health"])
 
 _LOW_DISK_BYTES: Final = 500_000_000
+_MQTT_PATIENCE_S: Final = 10
+_MQTT_LAG_MS: Final = 30_000
+
+
+class MqttView(BaseModel):
+    """How it is with the MQTT broker."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    connected_since: str | None
+    """Null: there is no connection, and the broker keeps what comes."""
+    fault: str | None
+    """Why there is none."""
+    reconnects: int
+    received: dict[str, int]
+    """Messages since the start by outcome; those that were refused by their reason."""
+    waiting: int
+    """Messages that came and are not acknowledged yet."""
+    lag_ms: int
+    """How long the oldest of them waits."""
 
 
 class HealthView(BaseModel):
@@ -42,6 +64,14 @@ class HealthView(BaseModel):
                 "last_batch_at": "2026-01-31T12:06:00Z",
                 "chain": "simulated",
                 "anchored_batch": 3,
+                "mqtt": {
+                    "connected_since": "2026-01-31T11:50:00Z",
+                    "fault": None,
+                    "reconnects": 0,
+                    "received": {"admitted": 1260, "malformed": 1},
+                    "waiting": 0,
+                    "lag_ms": 0,
+                },
             }
         },
     )
@@ -62,6 +92,8 @@ class HealthView(BaseModel):
     chain: str | None
     anchored_batch: int | None
     """The newest batch that a block holds."""
+    mqtt: MqttView | None
+    """Null: no broker is set."""
 
 
 def health(here: Services, read: Read, now: int) -> HealthView:
@@ -87,6 +119,7 @@ def health(here: Services, read: Read, now: int) -> HealthView:
         )
     if disk_usage(here.settings.folder).free < _LOW_DISK_BYTES:
         problems.append("Less than 500 MB are free on the data directory's disk.")
+    problems += _mqtt_problems(here, now)
     halted = here.sequencer.halted is not None
     if halted:
         problems.insert(0, "The log has stopped writing. The server's log says why; see docs/operate/recovery.md.")
@@ -103,7 +136,38 @@ def health(here: Services, read: Read, now: int) -> HealthView:
         last_batch_at=None if last is None else rfc3339(last.closed_s),
         chain=None if here.attestor is None else here.attestor.chain,
         anchored_batch=max(in_block, default=None),
+        mqtt=None if here.mqtt is None else _mqtt(here.mqtt),
     )
+
+
+def _mqtt(receiver: Receiver) -> MqttView:
+    status = receiver.status
+    received: Counter[str] = Counter()
+    for (outcome, reason), count in status.received.items():
+        received[reason if outcome == "refused" else outcome] += count
+    return MqttView(
+        connected_since=None if status.connected_s is None else rfc3339(status.connected_s),
+        fault=status.fault,
+        reconnects=max(status.connections - 1, 0),
+        received=dict(received),
+        waiting=receiver.waiting,
+        lag_ms=receiver.lag_ms,
+    )
+
+
+def _mqtt_problems(here: Services, now: int) -> list[str]:
+    if here.mqtt is None:
+        return []
+    status, problems = here.mqtt.status, []
+    if status.lost_s is not None and now - status.lost_s > _MQTT_PATIENCE_S:
+        problems.append(f"No connection to the MQTT broker since {rfc3339(status.lost_s)}: {status.fault}.")
+    if here.mqtt.lag_ms > _MQTT_LAG_MS:
+        problems.append(f"An MQTT message waits for {here.mqtt.lag_ms // 1_000} s to be written.")
+    if status.sessions_lost:
+        problems.append(
+            f"The MQTT broker has lost our session {status.sessions_lost} times since the start: let it keep sessions."
+        )
+    return problems
 
 
 @router.get(
@@ -142,7 +206,7 @@ def gauges(here: Services) -> dict[str, tuple[str, float]]:
         entries = read.size()
         last = next(iter(read.batches(limit=1, newest_first=True)), None)
     registry = here.ingest.registry
-    return {
+    return _mqtt_gauges(here.mqtt) | {
         "entries": ("Entries in the log", entries),
         "checkpoint_entries": ("Entries under the newest batch", 0 if last is None else last.last_idx + 1),
         "batch_closed_seconds": ("When the newest batch was closed", 0 if last is None else last.closed_s),
@@ -154,4 +218,16 @@ def gauges(here: Services) -> dict[str, tuple[str, float]]:
             0 if here.attestor is None else len(here.attestor.unfinished()),
         ),
         "halted": ("1 if nothing is written any more", int(here.sequencer.halted is not None)),
+    }
+
+
+def _mqtt_gauges(receiver: Receiver | None) -> dict[str, tuple[str, float]]:
+    if receiver is None:
+        return {}
+    return {
+        "mqtt_connected": ("1 while there is a connection to the MQTT broker", int(receiver.status.lost_s is None)),
+        "mqtt_connections": ("Connections to the MQTT broker since the start", receiver.status.connections),
+        "mqtt_received": ("MQTT messages that were answered since the start", receiver.status.received.total()),
+        "mqtt_waiting": ("MQTT messages that are not acknowledged yet", receiver.waiting),
+        "mqtt_lag_milliseconds": ("How long the oldest of them waits", receiver.lag_ms),
     }

@@ -21,6 +21,7 @@ from wattseal.api.source_rate import SourceRate
 from wattseal.config import Settings
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.ingest.ingest import Ingest
+from wattseal.ingest.mqtt import Receiver
 from wattseal.log.port import Store
 from wattseal.log.sequencer import Sequencer
 from wattseal.log.zones import Zones
@@ -42,6 +43,7 @@ class Services:
     rate: SourceRate
     metrics: Metrics
     zones: Zones = field(default_factory=Zones)
+    mqtt: Receiver | None = None
     _heavy: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_HEAVY_AT_ONCE))
 
     def now(self) -> int:

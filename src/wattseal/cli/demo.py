@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ORIGIN: Final = "demo.invalid/wattseal"
 _FILE: Final = "demo.json"
 _SAMPLE: Final = "factory_hall-1_press.wattseal.json"
+_MQTT: Final = "127.0.0.1:1883"
 _STEP_S: Final = 300
 _DAY_S: Final = 86_400
 
@@ -67,7 +68,7 @@ def demo(
     if once:
         _say_once(folder)
         return
-    settings = load_settings(folder / FILE_NAME, host=host, port=port)
+    settings = load_settings(folder / FILE_NAME, host=host, port=port, mqtt_embedded=_MQTT)
     _serve(settings, state)
 
 
@@ -153,7 +154,8 @@ def _serve(settings: Settings, state: dict[str, Any]) -> None:
 
     def started(site: Site, url: str) -> None:
         tasks.append(asyncio.get_running_loop().create_task(run(site, _fleet(sites, state["since_s"]))))
-        print(_welcome(settings, sites, url, state["token"]), flush=True)
+        broker = site.services.mqtt and site.services.mqtt.broker
+        print(_welcome(settings, sites, url, broker.port if broker else 0, state["token"]), flush=True)
 
     serve(settings, started)
 
@@ -177,7 +179,7 @@ def _in_place() -> str:
     return f", after `cd {Path.cwd()} && source {os.path.relpath(sys.prefix)}/bin/activate`"
 
 
-def _welcome(settings: Settings, sites: tuple[DemoSite, ...], url: str, token: str) -> str:
+def _welcome(settings: Settings, sites: tuple[DemoSite, ...], url: str, mqtt_port: int, token: str) -> str:
     meters = "\n".join(f"  {site.site_id:<12} {site.name}: {len(site.rows)} meters, {site.zone}" for site in sites)
     config = os.path.relpath(settings.folder / "wattseal.toml")
     trust, bundles = (os.path.relpath(settings.folder / name) for name in ("trust.toml", "bundles"))
@@ -189,6 +191,7 @@ Wattseal's demonstration runs on {url}   (everything in it is simulated)
   the API         {url}/docs
   newest records  {url}/api/v1/logs?limit=5
   the log itself  {url}/log/checkpoint
+  the meters      publish to energy/SITE/DEVICE/METER on mqtt://127.0.0.1:{mqtt_port}
 
 An operator's token of this demonstration:
   export WATTSEAL_SERVER={url} WATTSEAL_TOKEN={token}

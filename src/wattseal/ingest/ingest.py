@@ -10,7 +10,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from wattseal.core.note_key import Ed25519Signer
@@ -25,7 +25,7 @@ from wattseal.ingest.receipt import Busy, Receipt
 from wattseal.ingest.registry import Registry
 from wattseal.ingest.reported import Reported, ReportedInterval, parse_reported
 from wattseal.ingest.settings import Settings
-from wattseal.ingest.workers import Examiner
+from wattseal.ingest.workers import Examined, Examiner
 from wattseal.ingest.writer import NS, ClockNs, Writer
 from wattseal.log.port import BatchRow, InboxRow, Store, Write
 from wattseal.log.sequencer import Halted, Sequencer
@@ -111,14 +111,23 @@ class Ingest:
         """Readings and intervals between submit and receipt."""
         return self._waiting
 
-    async def submit_readings(self, items: Sequence[bytes], *, trusted: bool, source: str = "") -> list[Receipt]:
+    def has_room(self, count: int) -> bool:
+        """Whether so many items submitted now would not be Busy."""
+        return not self._waiting or self._waiting + count <= self._settings.capacity
+
+    async def submit_readings(
+        self, items: Sequence[bytes], *, trusted: bool, source: str = "", paths: Sequence[str] | None = None
+    ) -> list[Receipt]:
         """Admit one request's COSE readings; receipts in their order, when all of it is durable.
 
         `trusted`: the sender showed a token. Without one, refused bytes go to the inbox, marked with `source`.
+        `paths`: the meter (site/device/meter) that each came in the name of; another's reading is refused.
         Raises Busy, Halted.
         """
         with self._room_for(len(items)) as room:
             examined = await self._examiner.examine(items)
+            if paths is not None:
+                examined = list(map(self._in_the_name_of, examined, paths))
             refused = [result for result in examined if isinstance(result, Receipt)]
             if refused and not trusted:
                 pairs = zip(items, examined, strict=True)
@@ -191,7 +200,7 @@ class Ingest:
         So what is in the writer's queue counts even where nobody waits for it any more.
         """
         # A request that is larger than all of the room is let in alone: it could never come in otherwise.
-        if self._waiting and self._waiting + count > self._settings.capacity:
+        if not self.has_room(count):
             raise Busy(_RETRY_S)
         self._waiting += count
         taken = _Taken(count)
@@ -200,11 +209,24 @@ class Ingest:
         finally:
             self._waiting -= taken.count
 
+    def _in_the_name_of(self, examined: Examined, path: str) -> Examined:
+        """The reading, if its key's device and the meter id that it signed are those of the path; else the refusal."""
+        if isinstance(examined, Receipt):
+            return examined
+        key = self.registry.keys[examined.kid]
+        theirs = f"{key.site_id}/{key.iot_device_id}/{examined.meter_id}"
+        if theirs == path:
+            return examined
+        detail = f"is {path}, and the reading is signed for {theirs}"
+        return Receipt("refused", examined.digest, None, None, "wrong-topic", "topic", detail)
+
+    def keep_refused(self, item: bytes, reason: str, source: str) -> None:
+        """Put bytes that were refused into the bounded inbox, with the next transaction."""
+        self._writer.inbox.append(InboxRow(self._clock_ns() // NS, reason, source[:_SOURCE], item[:MAX_READING_BYTES]))
+
     def _keep(self, refused: Iterable[tuple[bytes, Receipt]], source: str) -> None:
-        now_s = self._clock_ns() // NS
         for item, receipt in refused:
-            kept = InboxRow(now_s, f"{receipt.reason}: {receipt.field}", source[:_SOURCE], item[:MAX_READING_BYTES])
-            self._writer.inbox.append(kept)
+            self.keep_refused(item, f"{receipt.reason}: {receipt.field}", source)
 
     def _write(self) -> None:
         """The writer's thread."""
@@ -223,6 +245,9 @@ class Ingest:
                 for item in waiting[told:]:
                     item.job.error = Halted(self._fault)
                 self._loop.call_soon_threadsafe(self._deliver, waiting[told:])
+        if self._fault is None:
+            with suppress(Exception):  # refused bytes that still wait for the inbox are worth no failure at the end
+                self._writer.tick()
 
     def _deliver(self, waiting: list[_Waiting]) -> None:
         """One call of the loop for all that shared a transaction."""

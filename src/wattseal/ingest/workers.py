@@ -105,12 +105,17 @@ class _Piece(NamedTuple):
 
 
 class Examiner:
-    """Has readings examined by a pool of processes; with no workers, in this one. For one event loop."""
+    """Has readings examined by a pool of processes; with no workers, in this one. For one event loop.
+
+    Requests come back in the order in which they went in, whichever worker is faster: a meter's later reading must not
+    overtake its earlier one, or it would be held and judged twice.
+    """
 
     def __init__(self, workers: int, keys: Keys) -> None:
         self._workers = workers
         self._keys = keys
         self._queue: deque[_Piece] = deque()
+        self._order: deque[_Want] = deque()
         self._running = 0
         self._pool = self._build() if workers else None
         self.restarts = 0
@@ -123,6 +128,7 @@ class Examiner:
         if not items:
             return []
         want = _Want(items, asyncio.get_running_loop().create_future())
+        self._order.append(want)
         self._queue.append(_Piece(want, 0, len(items)))
         self._pump()
         return await want.done
@@ -206,13 +212,19 @@ class Examiner:
             want.results[first : first + count] = map(result_of, found[at : at + count])
             at += count
             want.missing -= count
-            if not want.missing and not want.done.done():
+        self._give_back()
+
+    def _give_back(self) -> None:
+        while self._order and (self._order[0].done.done() or not self._order[0].missing):
+            want = self._order.popleft()
+            if not want.done.done():
                 want.done.set_result(want.results)
 
     def _fail(self, pieces: list[_Piece], error: Busy) -> None:
         for piece in pieces:
             if not piece.want.done.done():
                 piece.want.done.set_exception(error)
+        self._give_back()
 
 
 _MISSING: Final = Receipt("refused")

@@ -1,0 +1,53 @@
+"""The receiver and the broker inside the process: what `wattseal demo` runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+
+import pytest
+
+from tests.ingest.mqtt_room import outcomes, publisher, receiving, until
+from tests.ingest.room import NOW, Room, interval, meter
+from wattseal.core.reading import parse_envelope
+from wattseal.ingest.mqtt_embedded import embedded_broker
+
+
+def test_readings_and_intervals_come_in(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    source = meter()
+    room.enrol(source)
+    room.clock.now_s = NOW + 3_600
+    items = [source.read(NOW + 60 * place) for place in range(30)]
+
+    async def work() -> None:
+        start = time.monotonic()
+        async with embedded_broker(0) as port:
+            assert time.monotonic() - start < 5
+            async with receiving(room, port, mqtt5=False) as (receiver, _), publisher(port, old=True) as device:
+                for item in items:
+                    device.publish("energy/site/device-m1/m1", item)
+                device.publish("energy/PLANT-01/gw/MTR-001", interval())
+                device.publish("energy/PLANT-01/gw/MTR-001", b"{")
+                expected = {"admitted": 31, "malformed": 1}
+                await until(lambda: outcomes(receiver) == expected, lambda: outcomes(receiver))
+                await until(lambda: receiver.waiting == 0)
+                assert receiver.status.connections == 1
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(work())
+    assert not caplog.records
+    with room.store.read() as read:
+        stored = [row.digest for row in read.readings_after(1, 0, -1)]
+    assert stored == [parse_envelope(item).digest for item in items]
+
+
+def test_it_takes_a_free_port_if_its_own_is_taken() -> None:
+    async def work() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            async with embedded_broker(taken.getsockname()[1]) as port:
+                assert port != taken.getsockname()[1]
+                socket.create_connection(("127.0.0.1", port), 1).close()
+
+    asyncio.run(work())
