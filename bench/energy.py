@@ -11,14 +11,17 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
 
+from bench._postgres import postgres
 from wattseal.api.energy import energy_answer, energy_groups
 from wattseal.core.registry import Meter
 from wattseal.log.port import EntryRow, Store
+from wattseal.log.postgres import PostgresStore
 from wattseal.log.rollup import Advance
 from wattseal.log.sqlite import SqliteStore
 from wattseal.log.zones import Zones
@@ -55,8 +58,8 @@ def record(idx: int, place: int) -> EntryRow:
     return EntryRow._make((*head, 1 + place % METERS, kind, start, start + INTERVAL_S, energy, 0, 300_000, 300, "ok"))
 
 
-def fill(store: Store) -> None:
-    """Register the meters and write all records; tell what that took."""
+def fill(store: Store) -> str:
+    """Register the meters and write all records; what that took."""
     with store.write() as tx:
         for meter in range(1, METERS + 1):
             tx.add_meter(*names(meter))
@@ -76,10 +79,10 @@ def fill(store: Store) -> None:
         written, rolled = written + middle - begun, rolled + time.perf_counter() - middle
     with store.write() as tx:
         advance.step(tx)
-    print(f"{RECORDS:,} records written in {written:.0f} s; rollups: {rolled * 1e6 / RECORDS:.2f} µs a record")
+    return f"{RECORDS:,} records written in {written:.0f} s; rollups: {rolled * 1e6 / RECORDS:.2f} µs a record"
 
 
-def measured(name: str, ask: Callable[[], object]) -> None:
+def measured(name: str, ask: Callable[[], object]) -> str:
     """The median of five."""
     times = []
     for _ in range(5):
@@ -88,37 +91,44 @@ def measured(name: str, ask: Callable[[], object]) -> None:
         times.append((time.perf_counter() - begun) * 1_000)
     target = TARGETS_MS.get(name)
     aim = "" if target is None else f" (target {target} ms)"
-    print(f"{name}: {median(times):.1f} ms{aim}; slowest {max(times):.1f} ms")
+    return f"{name}: {median(times):.1f} ms{aim}; slowest {max(times):.1f} ms"
 
 
-def main() -> None:
-    """Build, ask, and remove."""
+def run() -> Iterator[str]:
+    """Build, ask, and remove, with each store."""
     folder = Path(tempfile.mkdtemp(prefix="wattseal-bench-"))
     try:
-        store = SqliteStore.open(folder / "log.db", create=True)
-        fill(store)
-        zones = Zones()
-        one = {1: "/".join(names(1))}
-        site = {meter: "/".join(names(meter)) for meter in range(1, ASKED_METERS + 1)}
-        questions: Sequence[tuple[str, dict[int, str], int, list[str]]] = (
-            ("a year by day of one meter", one, 365, ["day"]),
-            ("a month by device of 200 meters", site, 31, ["device"]),
-            ("a month by day and device of 200 meters", site, 31, ["day", "device"]),
-            ("a year by month of 200 meters", site, 365, ["month"]),
-            ("a week by hour of one meter", one, 7, ["hour"]),
-        )
-        for name, meters, days, keys in questions:
-
-            def ask(meters: dict[int, str] = meters, days: int = days, keys: list[str] = keys) -> object:
-                with store.read() as read:
-                    groups = energy_groups(read, zones, meters, BEGIN_S, BEGIN_S + days * DAY_S, keys)
-                return energy_answer(groups, BEGIN_S, BEGIN_S + days * DAY_S, keys)
-
-            measured(name, ask)
-        store.close()
+        yield "SQLite:"
+        with closing(SqliteStore.open(folder / "log.db", create=True)) as sqlite:
+            yield from _measured(sqlite)
     finally:
         shutil.rmtree(folder)
+    with postgres() as url:
+        if url is None:
+            yield "PostgreSQL is not installed here"
+        else:
+            yield "PostgreSQL:"
+            with closing(PostgresStore.open(url, create=True)) as store:
+                yield from _measured(store)
 
 
-if __name__ == "__main__":
-    main()
+def _measured(store: Store) -> Iterator[str]:
+    yield f"  {fill(store)}"
+    zones = Zones()
+    one = {1: "/".join(names(1))}
+    site = {meter: "/".join(names(meter)) for meter in range(1, ASKED_METERS + 1)}
+    questions: Sequence[tuple[str, dict[int, str], int, list[str]]] = (
+        ("a year by day of one meter", one, 365, ["day"]),
+        ("a month by device of 200 meters", site, 31, ["device"]),
+        ("a month by day and device of 200 meters", site, 31, ["day", "device"]),
+        ("a year by month of 200 meters", site, 365, ["month"]),
+        ("a week by hour of one meter", one, 7, ["hour"]),
+    )
+    for name, meters, days, keys in questions:
+
+        def ask(meters: dict[int, str] = meters, days: int = days, keys: list[str] = keys) -> object:
+            with store.read() as read:
+                groups = energy_groups(read, zones, meters, BEGIN_S, BEGIN_S + days * DAY_S, keys)
+            return energy_answer(groups, BEGIN_S, BEGIN_S + days * DAY_S, keys)
+
+        yield f"  {measured(name, ask)}"
