@@ -12,7 +12,7 @@ from wattseal.core.emlog import Record, parse_body
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.reading import Reading, encode_payload, parse_envelope, parse_payload
 from wattseal.core.registry import Signer
-from wattseal.core.units import rfc3339
+from wattseal.core.units import MAX_TIME_S, rfc3339
 from wattseal.ingest.decision import decide
 from wattseal.ingest.draft import Logged
 from wattseal.ingest.job import CallJob, FlushJob, Job, ReadingsJob, ReportedJob
@@ -143,6 +143,14 @@ class Room:
 
     def records(self) -> list[Record]:
         return [parse_body(row.body) for row in self.rows()]
+
+    def current_rows(self, meter_no: int = 1) -> Sequence[EntryRow]:
+        """The meter's records that are not superseded, in order of time."""
+        with self.store.read() as read:
+            return read.records_of_meter(meter_no, 0, MAX_TIME_S)
+
+    def current(self, meter_no: int = 1) -> list[Record]:
+        return [parse_body(row.body) for row in self.current_rows(meter_no)]
 
     def schemas(self) -> list[str]:
         """Of all entries but those of the signers, which come first."""

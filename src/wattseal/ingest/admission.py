@@ -13,18 +13,18 @@ from wattseal.core.entry import Slots
 from wattseal.core.statement import Quarantine
 from wattseal.ingest import gate, grid
 from wattseal.ingest.arrival import Arrival
-from wattseal.ingest.chain import ADMITTED, DUPLICATE, NOTHING_STORED, QUARANTINED, Chain, Stored, Verdict
+from wattseal.ingest.chain import ADMITTED, DUPLICATE, NOTHING_STORED, QUARANTINED, TOO_LATE, Chain, Stored, Verdict
 from wattseal.ingest.draft import Logged, entry_ids, statement_draft
 from wattseal.ingest.grid import Open, Span
 from wattseal.ingest.memory import Memory
 from wattseal.ingest.receipt import Receipt
 from wattseal.ingest.registry import Registry, Source
 from wattseal.ingest.standing import Standing
+from wattseal.ingest.supersession import LateReadings
 from wattseal.log.port import BOUNDARY, DETAIL, SET_ASIDE, SET_ASIDE_IN_CHAIN, ReadingRow, SecretRow, Write
 from wattseal.log.sequencer import Draft, Sequencer
 
 QUARANTINE_SCHEMA: Final = "quarantine-1"
-_LOOK_AHEAD: Final = 256
 
 Examined: TypeAlias = "Arrival | Receipt"
 """What a worker made of the bytes: a reading with a good signature, or the refusal."""
@@ -59,6 +59,7 @@ class Round:
         self._raw: list[tuple[int, bytes, str]] = []
         self._closed_by: dict[bytes, Logged] = {}
         """The records of this transaction, by the digest of the reading that closed them."""
+        self._late = LateReadings(self, memory, log_secret)
 
     def readings(self, items: Sequence[bytes], examined: Sequence[Examined]) -> list[Receipt]:
         """Judge one request's readings in the order of their chains; the receipts come in the order of the request."""
@@ -100,7 +101,7 @@ class Round:
             return
         self._memory.mark_released(arrival.digest)
         fell = arrival.import_mwh < chain.import_mwh or arrival.export_mwh < chain.export_mwh
-        if fell or (current is not None and gate.overflows(chain, arrival, current.start) is not None):
+        if fell or (current is not None and gate.overflows(chain, arrival, current.start, current.shift) is not None):
             current = None  # a new baseline: what was used across the fall is not known, and never invented
         verdict, current, _ = self._place(source, chain, current, arrival, verdict)
         self._set_state(chain_no, arrival, verdict)
@@ -108,6 +109,7 @@ class Round:
 
     def finish(self) -> None:
         """Write all of it into the transaction."""
+        self._late.settle()
         self.flush()
         self.append()
         self._standings.save(self.tx)
@@ -146,7 +148,8 @@ class Round:
             return self._unknown_meter(arrival, cose)
         chain_no = source.chain_no
         chain, current = self._standings.get(self.tx, chain_no)
-        stored = self._stored(chain_no, chain, arrival) if gate.needs_lookup(chain, arrival) else NOTHING_STORED
+        is_known = gate.needs_lookup(chain, arrival)
+        stored = self._stored(source, chain, current, arrival) if is_known else NOTHING_STORED
         verdict = gate.judge(chain, arrival, source.terms, self.now_s, stored)
         verdict, current, logged = self._place(source, chain, current, arrival, verdict)
         outcome, state, reason, detail, after, bridged = verdict
@@ -160,6 +163,8 @@ class Round:
             self._standings.set(chain_no, self._release(source, after, current))
         else:
             self._standings.set(chain_no, Standing(after, current))
+        if is_known and outcome == TOO_LATE:
+            self._standings.set(chain_no, self._late.add(source, self._standings.get(self.tx, chain_no), arrival))
         if logged is None:
             return Receipt(outcome, digest, None, None, reason, None, detail)
         return Receipt(outcome, digest, logged.index, logged.log_id, reason, None, detail)
@@ -169,7 +174,7 @@ class Round:
     ) -> tuple[Verdict, Open | None, Logged | None]:
         """Let a verdict take effect: on the grid if it admits, in the log if it sets aside or closes a record."""
         if verdict.outcome == ADMITTED:
-            over = None if current is None else gate.overflows(chain, arrival, current.start)
+            over = None if current is None else gate.overflows(chain, arrival, current.start, current.shift)
             if over is None:
                 interval_s = source.meter.record_interval_s
                 current, span, is_boundary = grid.advance(current, arrival, interval_s, bridged=verdict.bridged)
@@ -215,21 +220,12 @@ class Round:
         state = verdict.state or DETAIL
         self.tx.set_reading_state(arrival.digest, chain_no, arrival.epoch, arrival.seq, state, bridged=verdict.bridged)
 
-    def _stored(self, chain_no: int, chain: Chain, arrival: Arrival) -> Stored:
+    def _stored(self, source: Source, chain: Chain, current: Open | None, arrival: Arrival) -> Stored:
         self.flush()
-        rows = self.tx.reading(chain_no, arrival.epoch, arrival.seq)
+        rows = self.tx.reading(source.chain_no, arrival.epoch, arrival.seq)
         if rows or (arrival.epoch, arrival.seq) > (chain.epoch, chain.seq):
             return Stored(tuple(row.digest for row in rows), in_gap=False)
-        return Stored((), self._in_gap(chain_no, arrival.epoch, arrival.seq))
-
-    def _in_gap(self, chain_no: int, epoch: int, seq: int) -> bool:
-        """Whether the next reading of the chain was admitted across a gap."""
-        while rows := self.tx.readings_after(chain_no, epoch, seq, _LOOK_AHEAD):
-            for row in rows:
-                if row.state in (BOUNDARY, DETAIL, SET_ASIDE_IN_CHAIN):
-                    return row.bridged
-            epoch, seq = rows[-1].epoch, rows[-1].seq
-        return False
+        return self._late.stored(source, current, arrival)
 
     def _duplicate(self, source: Source, arrival: Arrival) -> Receipt:
         """The answer of the first time: with the record that the reading closed, if it closed one."""
