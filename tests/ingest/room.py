@@ -14,6 +14,7 @@ from wattseal.core.reading import Reading, encode_payload, parse_envelope, parse
 from wattseal.core.registry import Signer
 from wattseal.core.units import MAX_TIME_S, rfc3339
 from wattseal.ingest.decision import decide
+from wattseal.ingest.declaration import Declaration, declare
 from wattseal.ingest.draft import Logged
 from wattseal.ingest.job import CallJob, FlushJob, Job, ReadingsJob, ReportedJob
 from wattseal.ingest.receipt import Receipt
@@ -128,6 +129,11 @@ class Room:
         result: Logged = self.do(
             CallJob(lambda work: decide(work, secret(work.tx), OPERATOR, subject, decision, "a test"))
         )
+        return result
+
+    def declare(self, said: Declaration) -> Logged:
+        secret = self.writer.enrolment.log_secret
+        result: Logged = self.do(CallJob(lambda work: declare(work, secret(work.tx), OPERATOR, said)))
         return result
 
     def flush(self) -> BatchRow:

@@ -114,6 +114,15 @@ def judge_released(chain: Chain, arrival: Arrival) -> Verdict | None:
     return _admit(chain, arrival, bridged=True)
 
 
+def judge_again(chain: Chain, arrival: Arrival, terms: Terms, received_s: int) -> Verdict:
+    """The verdict on a set-aside successor, after what lies before it changed: by steps 6 and 10, as when it came."""
+    for check in (_impossible_clock, _key_not_valid, *CONTINUATION):
+        verdict = check(chain, arrival, terms, received_s, NOTHING_STORED)
+        if verdict is not None:
+            return verdict
+    return _admit(chain, arrival, bridged=not _is_successor(chain, arrival))
+
+
 def next_held(chain: Chain, terms: Terms, now_s: int, gap_hold_s: int) -> tuple[Held, Verdict] | None:
     """The first held reading with its verdict, if its turn has come: it is next in order, or has waited long enough.
 
@@ -188,7 +197,12 @@ def _set_aside_in_chain(chain: Chain, arrival: Arrival, reason: str, detail: str
     """Quarantine of steps 6 and 10: a successor advances the cursor, so that the next reading finds its prev."""
     if chain.epoch < 0 or not _is_successor(chain, arrival):
         return _set_aside(chain, arrival, reason, detail)
-    after = _knows(chain, arrival)._replace(
+    return Verdict(QUARANTINED, SET_ASIDE_IN_CHAIN, reason, detail, passed(chain, arrival), bridged=False)
+
+
+def passed(chain: Chain, arrival: Arrival) -> Chain:
+    """A chain after a successor that stays aside: its digest satisfies the next prev, its registers count nothing."""
+    return _knows(chain, arrival)._replace(
         epoch=arrival.epoch,
         seq=arrival.seq,
         digest=arrival.digest,
@@ -196,7 +210,6 @@ def _set_aside_in_chain(chain: Chain, arrival: Arrival, reason: str, detail: str
         cursor_import_mwh=arrival.import_mwh,
         cursor_export_mwh=arrival.export_mwh,
     )
-    return Verdict(QUARANTINED, SET_ASIDE_IN_CHAIN, reason, detail, after, bridged=False)
 
 
 def _same_payload(chain: Chain, arrival: Arrival, _terms: Terms, _received_s: int, stored: Stored) -> Verdict | None:
@@ -244,7 +257,7 @@ def _behind(chain: Chain, arrival: Arrival, terms: Terms, _received_s: int, stor
         return None
     if stored.in_gap:
         if stored.around is not None:
-            fault = contradiction(stored.around, arrival, lambda energy, s: not _is_rated(energy, terms, s))
+            fault = contradiction(stored.around, arrival, lambda energy, s: not is_rated(energy, terms, s))
             if fault is not None:
                 return _set_aside(chain, arrival, fault.reason, fault.detail)
         return Verdict(TOO_LATE, LATE, None, "its gap was bridged before it came", chain, bridged=False)
@@ -282,7 +295,8 @@ def _register_fell(chain: Chain, arrival: Arrival, _terms: Terms, _received_s: i
     return None
 
 
-def _is_rated(energy_mwh: int, terms: Terms, seconds: int) -> bool:
+def is_rated(energy_mwh: int, terms: Terms, seconds: int) -> bool:
+    """Whether the meter can count so much in that time, as far as its rating is known."""
     return not terms.rated_power_mw or _is_within_rating(energy_mwh, terms.rated_power_mw, seconds)
 
 
@@ -294,7 +308,7 @@ def _is_within_rating(energy_mwh: int, rated_mw: int, seconds: int) -> bool:
 def _impossible_rate(chain: Chain, arrival: Arrival, terms: Terms, _received_s: int, _stored: Stored) -> Verdict | None:
     energy_mwh = max(arrival.import_mwh - chain.import_mwh, arrival.export_mwh - chain.export_mwh)
     seconds = arrival.time_s - chain.time_s
-    if energy_mwh > MAX_ENERGY_MWH or not _is_rated(energy_mwh, terms, seconds):
+    if energy_mwh > MAX_ENERGY_MWH or not is_rated(energy_mwh, terms, seconds):
         detail = f"{kwh_text(energy_mwh)} kWh in {seconds} s"
         return _set_aside_in_chain(chain, arrival, "rate-impossible", detail)
     return None

@@ -70,14 +70,15 @@ class LateReadings:
         return Stored((), in_gap=around is not None, around=around)
 
     def add(self, source: Source, standing: Standing, arrival: Arrival) -> Standing:
-        """Take in a late reading, whose row is about to be written; returns how its chain stands with it."""
+        """Take in a late reading, whose row was given to the transaction; returns how its chain stands with it."""
         gap = self._gap(source, standing.current, arrival)
         if gap is None:
             return standing  # no record spans its gap, or one that stands: it stays detail
-        gap.add(arrival)
         if gap.record is not None:
+            gap.add(arrival)
             return standing
-        # The record is still open, so nothing is replaced; it only knows again what it holds.
+        # The record is still open, so nothing is replaced; it only knows again what it holds. The reading is among its
+        # links already: they were read after its row was written.
         division = divide(gap.links, source.meter.record_interval_s, self._shifts, is_closed=False)
         self._work.flush()
         self._set_states(source, gap, division)
