@@ -209,11 +209,11 @@ def test_what_an_operator_rejected_stays_aside(room: Room) -> None:
 def test_late_readings_around_a_discontinuity(room: Room) -> None:
     chain = begin(room, 1_000_000, 1_010_000)
     room.declare(swap(1_014_000, 500))
-    missing, next_missing, end = chain.read(2_500), chain.read(3_500), chain.read(4_500)
+    missing, _, end = chain.read(2_500), chain.read(3_500), chain.read(4_500)
     room.submit(end)
     room.tick(900)
     assert energies(room.current())[1:] == [(8_000, "gap", "operator")]
-    old = signed(chain.source, next_missing, import_mwh=1_012_000)
+    old = signed(chain.source, missing, import_mwh=1_012_000)
     assert outcomes(room.submit(old)) == ["register-fell"]
     assert outcomes(room.submit(missing)) == ["late"]
     assert energies(room.current())[1:] == [(6_000, "ok", "operator"), (2_000, "gap", "device")]
@@ -239,7 +239,7 @@ class Break(NamedTuple):
     lost: int
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.data())
 def test_any_mixture_conserves_what_was_declared(data: st.DataObject) -> None:
     """Σ of the records is Σ of the segments: each register from where it began to where it was declared to end."""
@@ -250,12 +250,13 @@ def test_any_mixture_conserves_what_was_declared(data: st.DataObject) -> None:
         try:
             chain = begin(room, register := data.draw(st.integers(10**6, 10**7)), interval_s=interval_s)
             counted = 0
-            for _ in range(data.draw(st.integers(1, 4))):
+            for _ in range(data.draw(st.integers(1, 3))):
                 # Two slots at least between two breaks, so that each lies in a record of its own.
-                for _ in range(data.draw(st.integers(4, 6))):
-                    step = data.draw(steps)
+                items = []
+                for step in data.draw(st.lists(steps, min_size=4, max_size=5)):
                     register, counted = register + step, counted + step
-                    assert outcomes(room.submit(chain.read(register))) == ["admitted"]
+                    items.append(chain.read(register))
+                assert set(outcomes(room.submit(*items))) == {"admitted"}
                 unread, kind = data.draw(steps), data.draw(st.sampled_from(KINDS))
                 before: int | None = register + unread
                 if kind == RESET and data.draw(st.booleans()):

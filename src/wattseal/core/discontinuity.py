@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from wattseal.core import jcs
+from wattseal.core.derivation import Boundary, Correction
 from wattseal.core.document import parse_document
 from wattseal.core.refusal import Refusal
 from wattseal.core.registry import meter_path
@@ -103,5 +104,48 @@ def check(statement: Discontinuity) -> None:
     ):
         if not 0 <= register <= MAX_ENERGY_MWH:
             raise Refusal(field, f"must be 0 to {kwh_text(MAX_ENERGY_MWH)}")
+    if not statement.reason.strip():
+        raise Refusal("reason", "must be given")
     if not statement.before_known and statement.kind != RESET:
         raise Refusal("before_known", f"must be true for the kind {statement.kind}")
+
+
+class Declared(NamedTuple):
+    """A statement with its entry."""
+
+    statement: Discontinuity
+    entry: bytes
+
+    @property
+    def correction(self) -> Correction:
+        """What it adds to the difference of the registers around it."""
+        said = self.statement
+        return Correction(
+            said.import_before_mwh - said.import_after_mwh, said.export_before_mwh - said.export_after_mwh, self.entry
+        )
+
+
+def check_between(statement: Discontinuity, start: Boundary, last: Boundary, end: Boundary) -> None:
+    """Refuse a statement whose registers do not go on from `last` and lead to `end`, or which invents an end."""
+    for name, before_mwh, after_mwh, first_mwh, last_mwh, end_mwh in (
+        (
+            "import",
+            statement.import_before_mwh,
+            statement.import_after_mwh,
+            start.import_mwh,
+            last.import_mwh,
+            end.import_mwh,
+        ),
+        (
+            "export",
+            statement.export_before_mwh,
+            statement.export_after_mwh,
+            start.export_mwh,
+            last.export_mwh,
+            end.export_mwh,
+        ),
+    ):
+        if not first_mwh <= last_mwh <= before_mwh or after_mwh > end_mwh:
+            raise Refusal(f"{name}_before_kwh", "the declared registers do not lie between the readings")
+        if not statement.before_known and name == "import" and before_mwh != last_mwh:
+            raise Refusal("import_before_kwh", "must be the last reading's, as nobody read the register's end")
