@@ -206,7 +206,9 @@ BUNDLES: Final[dict[str, dict[str, Any]]] = {
     "swap at another place": _unanchored(
         _swap_that_says(after=hashlib.sha256(encode_payload(DeclaredWorld(records=RECORDS).readings[0][0])).digest())
     ),
-    "swap below the last reading": _unanchored(_swap_that_says(import_before_mwh=DeclaredWorld(records=RECORDS).readings[AT][0].import_mwh - 1)),
+    "swap below the last reading": _unanchored(
+        _swap_that_says(import_before_mwh=DeclaredWorld(records=RECORDS).readings[AT][0].import_mwh - 1)
+    ),
     "swap above the next reading": _unanchored(_swap_that_says(import_after_mwh=520_000)),
     "swap with more energy": _unanchored(_swap_with_more_energy()),
     "swap signed by a stranger": _unanchored(_swap_signed_by_a_stranger()),

@@ -22,7 +22,7 @@ UNREAD = 40_000
 
 @dataclass
 class DeclaredWorld(World):
-    """Between the second and the third reading the old meter counted 0.04 kWh more, and the new one began at 0.5 kWh."""
+    """After its second reading the old meter counted 0.04 kWh more; the new one began at 0.5 kWh."""
 
     def take_evidence(self) -> None:
         super().take_evidence()

@@ -1,4 +1,4 @@
-"""Whatever the network does to readings: order, loss, repetition, late backfill, and restarts of the server meanwhile."""
+"""Whatever the network does to readings: order, loss, repetition, late backfill, restarts of the server meanwhile."""
 
 from __future__ import annotations
 

@@ -10,20 +10,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.ingest.room import KW, NOW, OPERATOR, Room, fields, meter, signed
+from tests.ingest.room import KW, NOW, OPERATOR, ORIGIN, SIGNER, Room, fields, meter, signed
+from wattseal.core.bundle import parse_bundle
 from wattseal.core.discontinuity import KINDS, RESET, ROLLOVER, SWAP, parse_discontinuity
 from wattseal.core.emlog import Record
 from wattseal.core.note import open_note
 from wattseal.core.reading import parse_envelope
 from wattseal.core.refusal import Refusal
 from wattseal.core.statement import statement_text
+from wattseal.core.trust import parse_trust
+from wattseal.core.verify import verify
 from wattseal.ingest.decision import decision_of
 from wattseal.ingest.declaration import Declaration
 from wattseal.ingest.receipt import Receipt
+from wattseal.log.bundle import build_bundle, record_bundle
 from wattseal.log.salts import SaltSource
 from wattseal.simulate.fleet import SimulatedMeter
 
 PATH = "site/device-m1/m1"
+
+
+TRUST = f'version = 1\n[[log]]\norigin = "{ORIGIN}"\nvkey = "{SIGNER.verifier.vkey}"\n'
+
+
+def no_file(name: str) -> bytes:
+    raise Refusal(name, "is not there")
 
 
 class Chain:
@@ -209,11 +220,11 @@ def test_what_an_operator_rejected_stays_aside(room: Room) -> None:
 def test_late_readings_around_a_discontinuity(room: Room) -> None:
     chain = begin(room, 1_000_000, 1_010_000)
     room.declare(swap(1_014_000, 500))
-    missing, _, end = chain.read(2_500), chain.read(3_500), chain.read(4_500)
+    missing, other, _, end = (chain.read(register) for register in (2_500, 3_500, 4_000, 4_500))
     room.submit(end)
     room.tick(900)
     assert energies(room.current())[1:] == [(8_000, "gap", "operator")]
-    old = signed(chain.source, missing, import_mwh=1_012_000)
+    old = signed(chain.source, other, import_mwh=1_012_000)
     assert outcomes(room.submit(old)) == ["register-fell"]
     assert outcomes(room.submit(missing)) == ["late"]
     assert energies(room.current())[1:] == [(6_000, "ok", "operator"), (2_000, "gap", "device")]
@@ -283,3 +294,28 @@ def test_any_mixture_conserves_what_was_declared(data: st.DataObject) -> None:
             room.check()
         finally:
             room.close()
+
+
+def test_a_stranger_can_check_it(room: Room) -> None:
+    """The bundle carries the statement, the reading before it, and the parts in place of what they superseded."""
+    chain = begin(room, 1_000_000, 1_010_000, interval_s=120)
+    room.declare(swap(1_014_000, 500))
+    items = [chain.read(2_500 + 1_000 * place) for place in range(7)]
+    room.submit(items[0], items[-1])
+    room.tick(900)
+    superseded = room.current_rows()
+    room.submit(*items[1:6])
+    room.flush()
+    assert {record.status for record in room.current()} == {"ok"}
+    with room.store.read() as read:
+        whole = parse_bundle(build_bundle(read, path=PATH, from_s=NOW, to_s=NOW + 480))
+        alone = parse_bundle(record_bundle(read, superseded[-1]))
+    assert [leaf.body for leaf in whole.records] == [row.body for row in room.current_rows()]
+    assert len(alone.records) > 1
+    assert {leaf.index for leaf in alone.records} < {leaf.index for leaf in whole.records}
+    for bundle in (whole, alone):
+        verdicts = verify(bundle, parse_trust(TRUST, no_file))
+        words = [verdicts.authentic.word, verdicts.included.word, verdicts.complete.word]
+        assert words == ["yes", "yes", "yes"], verdicts
+    declared = verify(whole, parse_trust(TRUST, no_file)).authentic
+    assert any("declared a meter swap: a test" in fact for fact in declared.facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -63,9 +64,7 @@ def test_the_parts_take_the_place_of_the_gap(room: Room, *, restarts: bool) -> N
     assert times(room.current()) == [(place, place + 1, "ok") for place in range(5)]
     assert count_of(room, "supersession-1") == 3
     energies = [fields(item).import_mwh for item in items]
-    assert [record.energy_mwh for record in room.current()] == [
-        after - before for before, after in zip(energies, energies[1:], strict=False)
-    ]
+    assert [record.energy_mwh for record in room.current()] == [after - before for before, after in pairwise(energies)]
     assert {record.evidence.kind for record in room.current()} == {"device"}
     # What was missing is there: whoever sends something else for it is behind the chain, and no longer late.
     other = signed(meter(), items[1], epoch=0, seq=9)

@@ -75,8 +75,8 @@ def device_record(  # noqa: PLR0913 - the fields that stand in the record
     """The record from one boundary reading of a chain to the next.
 
     `gap` is what emlog.md §5 calls so; price and tariff version are those valid at the start, or None. An amount that
-    no record can carry is no quote: both become None. But for a declared discontinuity, the registers must not fall from start to end; `emlog.check`
-    refuses such a record, as it does one whose times do not rise.
+    no record can carry is no quote: both become None. Unless a declared discontinuity makes up for it, the registers
+    must not fall from start to end; `emlog.check` refuses such a record, as it does one whose times do not rise.
     """
     add_import_mwh, add_export_mwh, source = discontinuity or _NONE
     energy_mwh = end.import_mwh - start.import_mwh + add_import_mwh

@@ -28,8 +28,9 @@ _ENTRY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 class Evidence:
     """What stands behind a record.
 
-    `epoch` and `seq` are those of the first and the last boundary reading, `source` is the entry, in hex, of an import
-    or, for the kind operator, of a declared discontinuity. The claims (mW, msat) are what a client said and recomputation did not confirm.
+    `epoch` and `seq` are those of the first and the last boundary reading. `source` is an entry in hex: of an import,
+    or of the discontinuity that an operator declared. The claims (mW, msat) are what a client said and recomputation
+    did not confirm.
     """
 
     kind: str

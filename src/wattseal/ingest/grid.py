@@ -103,9 +103,7 @@ def follows(before: Arrival, after: Arrival) -> bool:
     return after.epoch > before.epoch and after.seq == 0
 
 
-def divide(
-    links: Sequence[Link], interval_s: int, shifts: Mapping[bytes, Shift], *, is_closed: bool
-) -> Division:
+def divide(links: Sequence[Link], interval_s: int, shifts: Mapping[bytes, Shift], *, is_closed: bool) -> Division:
     """Run the grid again over the readings from a boundary on, to the next boundary where `is_closed`.
 
     That one stays a boundary even where a reading before it is in its slot now: the record after it begins there.

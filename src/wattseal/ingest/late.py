@@ -84,9 +84,7 @@ class Contradiction(NamedTuple):
     detail: str
 
 
-def contradiction(
-    around: Around, arrival: Arrival, is_too_much: Callable[[int, int], bool]
-) -> Contradiction | None:
+def contradiction(around: Around, arrival: Arrival, is_too_much: Callable[[int, int], bool]) -> Contradiction | None:
     """What a late reading says that its neighbours deny; `is_too_much(mWh, s)` knows the meter's rating."""
     before, link_before, link_after, after = around
     if _is_next(link_before, arrival) and arrival.prev != link_before.digest:

@@ -266,7 +266,9 @@ class Sequencer:
             last_index=index,
             closed_s=now,
             previous=None if last is None else _entry_at(tx, last.last_idx),
-            consumption_mwh=sum(energy for meter_no, (energy, _) in totals.items() if meter_no not in registry.producers),
+            consumption_mwh=sum(
+                energy for meter_no, (energy, _) in totals.items() if meter_no not in registry.producers
+            ),
             production_mwh=sum(export for _, export in totals.values()),
             registry_size=registry.size,
             registry_root=registry.root,
