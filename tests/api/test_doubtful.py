@@ -75,7 +75,7 @@ def test_the_commands(server: Server, wattseal: Command) -> None:
     server.enrol(device)
     server.send(device.next(), device.next())
     fell = server.send(device.next(import_mwh=600_000))[0]
-    bad_one = server.send(device.odd(serial=b"other"))[0]
+    bad_one = server.send(device.odd(serial=b"other", seq=99))[0]
     listed = wattseal("quarantine", "list")
     assert fell["log_id"] in listed
     assert "the import register fell from 5.1 to 0.6 kWh" in listed

@@ -85,13 +85,11 @@ class SetAside:
     def __init__(self, tx: Write, chain_no: int) -> None:
         self._tx = tx
         digests = {row.digest for row in tx.chain_tail(chain_no) if row.state in (SET_ASIDE, SET_ASIDE_IN_CHAIN)}
-        # By digest: the first entry about it, as who sends a reading again adds none.
-        self._entries = {row.start_slot: row for row in reversed(list(pages(tx, QUARANTINE_SCHEMA)))} if digests else {}
-        self.rejected = {
-            digest
-            for digest in digests & self._entries.keys()
-            if decision_of(tx, self._entries[digest].entry_id) is not None
-        }
+        self._entries: dict[bytes, EntryRow] = {}
+        for row in pages(tx, QUARANTINE_SCHEMA) if digests else ():
+            if row.start_slot in digests:
+                self._entries.setdefault(row.start_slot, row)
+        self.rejected = {digest for digest, row in self._entries.items() if decision_of(tx, row.entry_id) is not None}
         """Digests of readings about which an operator decided, and which are aside still."""
 
     def settle(self, admitted: Sequence[bytes], by: bytes) -> None:
