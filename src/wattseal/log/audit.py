@@ -179,7 +179,7 @@ class Audit:
             slots.end,
             _chain(record),
             is_read=kind in FROM_READINGS,
-            is_released=kind == "operator",
+            is_released=kind == "operator" and source is None,
         )
         coverage = self._coverage.get(path)
         if coverage is None:

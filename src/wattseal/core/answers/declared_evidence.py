@@ -37,7 +37,8 @@ class DeclaredEvidence:
     def check(self, record: Record, leaf: Leaf) -> bool:
         """Whether a key involved is simulated; Refusal or Unknown where the record does not follow from both."""
         if record.evidence.source is None:
-            raise Unknown("an operator released a reading that it rests on, which this version cannot check")
+            # An operator released a reading that it rests on.
+            raise Unknown("this version cannot check evidence of the kind operator")
         opened = self._statements(record.evidence.source)
         said = opened.declared.statement
         if said.path != self._path:
