@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from typing import Any, Final
 
+from tests.core.declared_world import AT, DeclaredWorld
 from tests.core.forged_worlds import OpenWorld, OtherNames, imported, overpriced, rehearsed_log, resigned, without
 from tests.core.vouched_world import PATH, ImportWorld, ReportedWorld, rewritten
 from tests.core.world import DEVICE as GATEWAY
@@ -73,6 +74,26 @@ def _import_signed_by_a_stranger() -> World:
     world.vouch(world.statement(), Ed25519Signer(world.operator.verifier.name, bytes([9]) * 32))
     for place in range(RECORDS):
         rewritten(world, place, world.record(place))
+    return world
+
+
+def _swap_that_says(**changes: Any) -> World:  # noqa: ANN401 - members of a Discontinuity
+    world = DeclaredWorld(records=RECORDS)
+    world.declare(replace(world.statement(), **changes))
+    rewritten(world, AT, world.record(AT))
+    return world
+
+
+def _swap_signed_by_a_stranger() -> World:
+    world = DeclaredWorld(records=RECORDS)
+    world.declare(world.statement(), Ed25519Signer(world.operator.verifier.name, bytes([9]) * 32))
+    rewritten(world, AT, world.record(AT))
+    return world
+
+
+def _swap_with_more_energy() -> World:
+    world = DeclaredWorld(records=RECORDS)
+    rewritten(world, AT, replace(world.record(AT), energy_mwh=world.record(AT).energy_mwh + 1))
     return world
 
 
@@ -180,6 +201,17 @@ BUNDLES: Final[dict[str, dict[str, Any]]] = {
     "key under another name": _unanchored(_key_under_another_name()),
     "import of another meter": _unanchored(_import_of_another_meter()),
     "import signed by a stranger": _unanchored(_import_signed_by_a_stranger()),
+    "declared swap": _unanchored(DeclaredWorld(records=RECORDS)),
+    "swap of another meter": _unanchored(_swap_that_says(meter_id="MTR-002")),
+    "swap at another place": _unanchored(
+        _swap_that_says(after=hashlib.sha256(encode_payload(DeclaredWorld(records=RECORDS).readings[0][0])).digest())
+    ),
+    "swap below the last reading": _unanchored(
+        _swap_that_says(import_before_mwh=DeclaredWorld(records=RECORDS).readings[AT][0].import_mwh - 1)
+    ),
+    "swap above the next reading": _unanchored(_swap_that_says(import_after_mwh=520_000)),
+    "swap with more energy": _unanchored(_swap_with_more_energy()),
+    "swap signed by a stranger": _unanchored(_swap_signed_by_a_stranger()),
     "reported and changed": _unanchored(_reported_and_changed()),
     "reported at another price": _unanchored(_reported_at_another_price()),
     "hidden record": _hidden(),

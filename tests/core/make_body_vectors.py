@@ -10,6 +10,7 @@ from tests.core.reading_samples import KID, PUBLIC
 from tests.core.refused import refused
 from wattseal.core import jcs
 from wattseal.core.batch import Batch, parse_batch
+from wattseal.core.discontinuity import Discontinuity, parse_discontinuity
 from wattseal.core.note_key import CosignatureV1Signer, Ed25519Signer
 from wattseal.core.registry import (
     DeviceKey,
@@ -28,7 +29,7 @@ START: Final = 1_764_547_200
 LOG: Final = Ed25519Signer("log.example/vectors", bytes([19]) * 32).verifier
 WITNESS: Final = CosignatureV1Signer("witness.example/vectors", bytes([8]) * 32).verifier
 
-Body = Signer | DeviceKey | Meter | Tariff | Batch | Import | Quarantine | Decision
+Body = Signer | DeviceKey | Meter | Tariff | Batch | Import | Quarantine | Decision | Discontinuity
 
 SIGNER: Final = Signer(LOG.name, "log", LOG.vkey, START)
 KEY: Final = DeviceKey(PUBLIC, "PLANT-01", "gw-01", bytes.fromhex("0123456789abcdefee"), START)
@@ -39,6 +40,23 @@ IMPORT: Final = Import(
     b"\x33" * 32, {"time": "end", "unit": "kWh"}, 3, ("PLANT-01/gw-01/MTR-001",), START, START + 900, "op.example"
 )
 DECISION: Final = Decision(b"\x11" * 32, "release", "the clock was set", START, "op.example")
+SWAPPED: Final = Discontinuity(
+    "meter-swap",
+    "PLANT-01",
+    "gw-01",
+    "MTR-001",
+    KID,
+    b"\x66" * 32,
+    1_014_200_000,
+    0,
+    500_000,
+    0,
+    True,
+    "calibration has run out",
+    START,
+    "op.example",
+)
+RESET_UNREAD: Final = replace(SWAPPED, kind="register-reset", import_after_mwh=0, before_known=False)
 
 WITNESS_SIGNER: Final = Signer(WITNESS.name, "witness", WITNESS.vkey, START, START + 1, simulated=True)
 ROTATED: Final = replace(
@@ -71,6 +89,8 @@ BODIES: Final[tuple[tuple[str, str, Body], ...]] = (
     ("a quarantined reading", "log.md §2", Quarantine(START, "replay", "it is too old", KID, "MTR-001", 3, 17)),
     ("quarantined bytes", "log.md §2", Quarantine(START, "overlap", "", None, None, None, None)),
     ("a decision", "log.md §2", DECISION),
+    ("a meter swap", "log.md §2", SWAPPED),
+    ("a reset whose end nobody read", "log.md §2", RESET_UNREAD),
 )
 
 PARSERS: Final[dict[str, Callable[[bytes], Body]]] = {
@@ -81,6 +101,7 @@ PARSERS: Final[dict[str, Callable[[bytes], Body]]] = {
     "batch-1": parse_batch,
     "import-1": parse_import,
     "decision-1": parse_decision,
+    "discontinuity-1": parse_discontinuity,
 }
 
 CHANGES: Final[tuple[tuple[str, Body, dict[str, Any]], ...]] = (
@@ -138,6 +159,10 @@ CHANGES: Final[tuple[tuple[str, Body, dict[str, Any]], ...]] = (
     ("a meter that is null", IMPORT, {"meters": [None]}),
     ("no operator", IMPORT, {"operator": None}),
     ("a decision to wait", DECISION, {"decision": "wait"}),
+    ("a discontinuity of another kind", SWAPPED, {"kind": "storm"}),
+    ("a swap whose end nobody read", SWAPPED, {"before_known": False}),
+    ("a discontinuity with a negative register", SWAPPED, {"export_after_kwh": -1}),
+    ("a discontinuity without a reason", SWAPPED, {"reason": " "}),
     ("a subject of 16 bytes", DECISION, {"subject": "11" * 16}),
 )
 

@@ -45,7 +45,7 @@ def test_what_each_kind_must_have(kind: str) -> None:
     assert (bare.field if isinstance(bare, Refusal) else None) == ("evidence.kid" if from_readings else None)
     whole = outcome(check_evidence, replace(DEVICE, kind=kind, source=source))
     assert (whole.field if isinstance(whole, Refusal) else None) == ("evidence.kid" if kind == "reported" else None)
-    other = None if kind == "import" else SOURCE
+    other = {"import": None, "operator": SOURCE[1:]}.get(kind, SOURCE)
     assert refusal_of(
         check_evidence, replace(DEVICE if from_readings else REPORTED, kind=kind, source=other)
     ).field == ("evidence.source")

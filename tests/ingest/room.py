@@ -12,8 +12,9 @@ from wattseal.core.emlog import Record, parse_body
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.reading import Reading, encode_payload, parse_envelope, parse_payload
 from wattseal.core.registry import Signer
-from wattseal.core.units import rfc3339
+from wattseal.core.units import MAX_TIME_S, rfc3339
 from wattseal.ingest.decision import decide
+from wattseal.ingest.declaration import Declaration, declare
 from wattseal.ingest.draft import Logged
 from wattseal.ingest.job import CallJob, FlushJob, Job, ReadingsJob, ReportedJob
 from wattseal.ingest.receipt import Receipt
@@ -130,6 +131,11 @@ class Room:
         )
         return result
 
+    def declare(self, said: Declaration) -> Logged:
+        secret = self.writer.enrolment.log_secret
+        result: Logged = self.do(CallJob(lambda work: declare(work, secret(work.tx), OPERATOR, said)))
+        return result
+
     def flush(self) -> BatchRow:
         return self.do(FlushJob())
 
@@ -143,6 +149,14 @@ class Room:
 
     def records(self) -> list[Record]:
         return [parse_body(row.body) for row in self.rows()]
+
+    def current_rows(self, meter_no: int = 1) -> Sequence[EntryRow]:
+        """The meter's records that are not superseded, in order of time."""
+        with self.store.read() as read:
+            return read.records_of_meter(meter_no, 0, MAX_TIME_S)
+
+    def current(self, meter_no: int = 1) -> list[Record]:
+        return [parse_body(row.body) for row in self.current_rows(meter_no)]
 
     def schemas(self) -> list[str]:
         """Of all entries but those of the signers, which come first."""

@@ -13,7 +13,7 @@ from wattseal.core.reading import assemble, parse_envelope
 from wattseal.core.registry import Tariff
 from wattseal.core.statement import Quarantine
 from wattseal.ingest.receipt import Receipt
-from wattseal.log.port import BOUNDARY, DETAIL, HELD, LATE, Write
+from wattseal.log.port import BOUNDARY, DETAIL, HELD, Write
 
 
 def outcomes(receipts: list[Receipt]) -> list[str]:
@@ -146,7 +146,7 @@ def test_an_equivocation_is_evidence(room: Room) -> None:
     assert outcomes(room.submit(other, signed(source, items[1], power_mw=2))) == ["duplicate", "equivocation"]
 
 
-def test_a_gap_is_bridged_in_time_and_what_comes_later_is_detail(room: Room) -> None:
+def test_a_gap_is_bridged_in_time_and_filled_by_what_comes_later(room: Room) -> None:
     source = meter()
     room.enrol(source)
     items = [source.read(NOW + 60 * place) for place in range(6)]
@@ -165,9 +165,10 @@ def test_a_gap_is_bridged_in_time_and_what_comes_later_is_detail(room: Room) -> 
     ]
     late = room.submit(items[1], items[2])
     assert outcomes(late) == ["late", "late"]
-    assert [state for _, state, _ in states(room)][1:3] == [LATE, LATE]
+    assert states(room) == [(place, BOUNDARY, False) for place in range(6)]
+    assert [record.status for record in room.current()] == ["ok"] * 5
     assert outcomes(room.submit(items[1])) == ["duplicate"]
-    assert len(room.records()) == 3
+    assert len(room.records()) == 6
 
 
 def test_the_missing_reading_lets_the_held_ones_go(room: Room) -> None:

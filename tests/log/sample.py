@@ -230,6 +230,10 @@ class Desk:
             tx.add_raw([(index, one.raw, one.note) for index, one in enumerate(statements, first)])
         return first
 
+    def body_at(self, idx: int) -> bytes:
+        with self.store.read() as read:
+            return read.entries(idx, 1)[0].body
+
     def close_batch(self) -> BatchRow:
         return self.sequencer.close_batch(START + 86_400, self.commitment())
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,11 +28,14 @@ from tests.log.sample import (
     statement,
 )
 from wattseal.core import jcs
+from wattseal.core.batch import parse_batch
+from wattseal.core.entry import Slots
 from wattseal.core.note_key import Ed25519Signer
+from wattseal.log.amendments import SUPERSESSION, Supersession
 from wattseal.log.fsck import check_export
 from wattseal.log.reader import LogReader
 from wattseal.log.report import Report
-from wattseal.log.sequencer import RegistryCommitment
+from wattseal.log.sequencer import Draft, RegistryCommitment
 from wattseal.log.static import export_log
 
 SIZE = 369
@@ -131,36 +135,89 @@ def test_history_is_not_put_between_two_readings_of_one_chain(memory_path: Path)
     )
 
 
-def superseding(gap: object, *parts: object) -> Statement:
-    data = jcs.dumps(
-        {
-            "schema_version": "supersession-1",
-            "superseded": entry_of(gap).hex(),  # type: ignore[arg-type]
-            "by": [entry_of(part).hex() for part in parts],  # type: ignore[arg-type]
-        }
-    )
-    return statement(f"supersession {len(parts)}", "supersession-1", data)
+def superseding(gap: Draft, *parts: Draft) -> Draft:
+    data = Supersession(entry_of(gap), tuple(map(entry_of, parts))).body()
+    return draft_of(f"supersession {len(parts)}", SUPERSESSION, data)
+
+
+def supersede(desk: Desk, said: Draft, *replaced: int) -> None:
+    """Append what says so, and mark the records at these indexes as replaced by it."""
+    with desk.sequencer.write() as tx:
+        index = desk.sequencer.append(tx, [said])
+        tx.mark_superseded([(idx, index) for idx in replaced])
+
+
+GAP = record(LOAD, 5, slots_long=3, energy=30, status="gap")
+PARTS = [record(LOAD, 5, energy=11), record(LOAD, 6, energy=9), record(LOAD, 7, energy=10)]
+
+
+def fill(desk: Desk, *, by: slice = slice(3), energy: int = 10, marked: tuple[int, ...] = (24,)) -> None:
+    """A gap at entry 24, its parts from entry 26 on, and at 29 what says that they replace it."""
+    desk.append(GAP, record(LOAD, 8))
+    made = [*PARTS[:2], record(LOAD, 7, energy=energy)]
+    desk.append(*made)
+    supersede(desk, superseding(GAP, *made[by]), *marked)
 
 
 def test_a_gap_that_was_filled_later(memory_path: Path) -> None:
-    gap = record(LOAD, 5, slots_long=3, energy=30, status="gap")
-    parts = [record(LOAD, 5, energy=11), record(LOAD, 6, energy=9), record(LOAD, 7, energy=10)]
+    assert written(memory_path, fill).ok
+    with opened(memory_path) as desk:
+        batch = parse_batch(desk.body_at(30))
+    # 30 of the gap and what came beside it; the parts that hold the same energy are left out.
+    assert batch.consumption_mwh == 30 + (record(LOAD, 8).energy_mwh or 0)
 
-    def write(desk: Desk, *, by: slice = slice(3), energy: int = 10) -> None:
-        desk.append(gap, record(LOAD, 8))
-        made = [*parts[:2], record(LOAD, 7, energy=energy)]
-        desk.append(*made)
-        desk.state(superseding(gap, *made[by]))
+
+def test_a_gap_that_was_filled_after_its_batch_was_closed(memory_path: Path) -> None:
+    def write(desk: Desk) -> None:
+        desk.append(GAP)
+        desk.close_batch()
+        desk.append(*PARTS)
+        supersede(desk, superseding(GAP, *PARTS), 24)
 
     assert written(memory_path, write).ok
-    for wrong, text in (
+    with opened(memory_path) as desk:
+        batch = parse_batch(desk.body_at(30))
+    assert (batch.first_index, batch.consumption_mwh) == (26, 0)
+
+
+def test_a_part_stands_in_the_batch_of_its_supersession(memory_path: Path) -> None:
+    def write(desk: Desk) -> None:
+        desk.append(GAP, PARTS[0])
+        desk.close_batch()
+        desk.append(record(LOAD, 8, energy=40), *PARTS[1:])
+        supersede(desk, superseding(GAP, *PARTS), 24)
+
+    assert_found(written(memory_path, write), 31, "names a part that stands in an earlier one")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
         ({"energy": 11}, "do not add up to the energy"),
         ({"by": slice(2)}, "do not cover the same time"),
         ({"by": slice(0)}, "names records that are not in the log"),
-    ):
-        with memory_folder() as folder:
-            report = written(folder, lambda desk, wrong=wrong: write(desk, **wrong))  # type: ignore[misc]
-            assert_found(report, 29, text)
+    ],
+)
+def test_a_supersession_that_does_not_conserve(memory_path: Path, wrong: dict[str, Any], text: str) -> None:
+    assert_found(written(memory_path, lambda desk: fill(desk, **wrong)), 29, text)
+
+
+def test_the_mark_of_a_superseded_record(memory_path: Path) -> None:
+    report = written(memory_path, lambda desk: fill(desk, marked=()))
+    assert_found(report, 24, "it is not marked as superseded, and the entries say otherwise")
+    with memory_folder() as folder:
+        report = written(folder, lambda desk: fill(desk, marked=(24, 25)))
+        assert_found(report, 25, "it is marked as superseded, and the entries say otherwise")
+
+
+def test_a_supersession_has_no_slots(memory_path: Path) -> None:
+    said = superseding(GAP, *PARTS)._replace(slots=Slots(end=bytes([1]) * 32))
+
+    def write(desk: Desk) -> None:
+        desk.append(GAP, *PARTS)
+        supersede(desk, said, 24)
+
+    assert_found(written(memory_path, write), 28, "its slots are not empty")
 
 
 def test_supersessions_that_name_what_is_not_theirs(memory_path: Path) -> None:
@@ -168,7 +225,7 @@ def test_supersessions_that_name_what_is_not_theirs(memory_path: Path) -> None:
 
     def write(desk: Desk) -> None:
         desk.append(gap, record(SUN, 5, energy=30))
-        desk.state(superseding(gap, record(SUN, 5, energy=30)))
+        supersede(desk, superseding(gap, record(SUN, 5, energy=30)), 24)
 
     assert_found(written(memory_path, write), 26, "names records of different meters")
 

@@ -13,6 +13,7 @@ from wattseal import __version__
 from wattseal.api import (
     batches,
     bundles,
+    discontinuities,
     docs_page,
     energy,
     health,
@@ -54,6 +55,7 @@ _ROUTERS: Final = (
     batches,
     tiles,
     meters,
+    discontinuities,
     keys,
     tariffs,
     quarantine,

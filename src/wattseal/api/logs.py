@@ -16,12 +16,14 @@ from wattseal.api.record_view import EntryList, EntryView, Overlay
 from wattseal.api.services import AnyCaller, Here, Services
 from wattseal.core.emlog import SCHEMA
 from wattseal.core.refusal import Refusal
+from wattseal.log.amendments import SUPERSESSION
 from wattseal.log.bundle import NotYet, proof_document, record_bundle, tlog_proof
 from wattseal.log.port import EntryRow, Read, RecordFilter
 
 router = APIRouter(prefix="/api/v1/logs", tags=["records"])
 
-_PUBLIC_SCHEMAS: Final = frozenset({"batch-1"})
+_PUBLIC_SCHEMAS: Final = frozenset({"batch-1", SUPERSESSION})
+"""They name other entries, and nothing of a meter."""
 
 
 class Status(StrEnum):

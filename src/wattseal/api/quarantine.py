@@ -16,6 +16,7 @@ from wattseal.api.query import Cursor, Limit, LogId, cursor_of
 from wattseal.api.registered import MAX_DOCUMENT_BYTES
 from wattseal.api.services import Auditor, Here, Operator, Services
 from wattseal.core import jcs
+from wattseal.core.discontinuity import SCHEMA as DISCONTINUITY
 from wattseal.core.document import Members
 from wattseal.core.statement import DECISIONS, parse_decision
 from wattseal.core.units import rfc3339
@@ -29,14 +30,14 @@ _SHAPE = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class DecisionView(BaseModel):
-    """What an operator decided."""
+    """What settled it: an operator's decision about it, or what the operator said before it was judged again."""
 
     model_config = _SHAPE
 
     log_id: str
     index: int
     body: dict[str, Any]
-    """decision-1"""
+    """decision-1, of this item or of one before it in its chain; or discontinuity-1"""
 
 
 class QuarantineView(BaseModel):
@@ -109,7 +110,10 @@ class _Looker:
 
     def state(self, row: EntryRow) -> State:
         decided = decision_of(self._read, row.entry_id)
-        return State.OPEN if decided is None else _STATES[parse_decision(decided.body).decision]
+        if decided is None:
+            return State.OPEN
+        # Judged again after a discontinuity was declared, and admitted.
+        return State.RELEASED if decided.schema == DISCONTINUITY else _STATES[parse_decision(decided.body).decision]
 
     def view(self, row: EntryRow) -> dict[str, Any]:
         """The values of a QuarantineView."""

@@ -94,6 +94,15 @@ class Settlement(BaseModel):
     status: Literal["pending"]
 
 
+class SupersessionMention(BaseModel):
+    """The entry that says by which records this one was replaced: they are among the meter's records of its time."""
+
+    model_config = _SHAPE
+
+    log_id: str
+    index: int
+
+
 class EntryView(BaseModel):
     """An entry of the log."""
 
@@ -120,6 +129,7 @@ class EntryView(BaseModel):
                     "height": 107,
                 },
                 "settlement": {"status": "pending"},
+                "superseded_by": None,
             }
         }
     )
@@ -136,6 +146,8 @@ class EntryView(BaseModel):
     anchor: AnchorMention | None
     settlement: Settlement | None
     """null for what is no record."""
+    superseded_by: SupersessionMention | None
+    """Late readings filled the gap that this record bridged: do not count it beside its parts. null: it stands."""
 
 
 class EntryList(BaseModel):
@@ -171,7 +183,13 @@ class Overlay:
             "batch": None if batch is None else {"id": batch.number, "closed_at": rfc3339(batch.closed_s)},
             "anchor": None if batch is None else self.anchor(batch.number),
             "settlement": {"status": "pending"} if is_record else None,
+            "superseded_by": self._superseded_by(row) if is_record and row.status == "gap" else None,
         }
+
+    def _superseded_by(self, row: EntryRow) -> dict[str, Any] | None:
+        by = self._read.superseded([row.idx]).get(row.idx)
+        said = () if by is None else self._read.entries(by, 1)
+        return next(({"log_id": entry.entry_id.hex(), "index": entry.idx} for entry in said), None)
 
     def anchor(self, number: int) -> dict[str, Any] | None:
         """The values of an AnchorMention for a batch."""

@@ -17,6 +17,7 @@ from wattseal.cli import (
     import_,
     init,
     migrate,
+    quarantine,
     serve,
     simulate,
     tariff,
@@ -51,6 +52,7 @@ def build() -> typer.Typer:
     app.command("serve", rich_help_panel="Begin")(serve.serve)
     app.add_typer(device.app, name="device", rich_help_panel="Operate")
     app.add_typer(tariff.app, name="tariff", rich_help_panel="Operate")
+    app.add_typer(quarantine.app, name="quarantine", rich_help_panel="Operate")
     app.add_typer(token.app, name="token", rich_help_panel="Operate")
     app.add_typer(import_.app, name="import", rich_help_panel="Operate")
     app.command("flush", rich_help_panel="Operate")(flush.flush)

@@ -10,12 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
+from wattseal.cli import discontinuity
 from wattseal.cli.client import client
 from wattseal.cli.options import Config, Json, Server, instant, parts
 from wattseal.core.refusal import Refusal
 from wattseal.core.units import rfc3339
 
-app = typer.Typer(no_args_is_help=True, help="Register, replace and revoke devices' keys, and register meters.")
+app = typer.Typer(no_args_is_help=True, help="Devices' keys, their meters, and meter swaps.")
+
+app.command("swap")(discontinuity.swap)
+app.command("rollover")(discontinuity.rollover)
+app.command("reset")(discontinuity.reset)
 
 DevicePath = Annotated[str, typer.Argument(metavar="SITE/DEVICE", show_default=False)]
 PublicKey = Annotated[

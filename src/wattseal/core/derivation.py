@@ -5,7 +5,7 @@ A verifier recomputes records with it. The gate writes them by `ingest/record_te
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wattseal.core.emlog import MAX_AMOUNT_MSAT, Record
 from wattseal.core.evidence import Evidence
@@ -44,6 +44,20 @@ def fits(energy_mwh: int, price_msat: int) -> bool:
     return quote_msat(energy_mwh, price_msat) <= MAX_AMOUNT_MSAT
 
 
+class Correction(NamedTuple):
+    """What an operator's declared discontinuity adds to the difference of two registers, mWh; and its entry.
+
+    Before − after: what the old register showed at its end, less what the new one began with (docs/spec/log.md §2).
+    """
+
+    import_mwh: int
+    export_mwh: int
+    source: bytes
+
+
+_NONE = Correction(0, 0, b"")
+
+
 def device_record(  # noqa: PLR0913 - the fields that stand in the record
     site_id: str,
     device_id: str,
@@ -56,14 +70,16 @@ def device_record(  # noqa: PLR0913 - the fields that stand in the record
     gap: bool,
     price_msat: int | None,
     tariff_version: str | None,
+    discontinuity: Correction | None = None,
 ) -> Record:
     """The record from one boundary reading of a chain to the next.
 
     `gap` is what emlog.md §5 calls so; price and tariff version are those valid at the start, or None. An amount that
-    no record can carry is no quote: both become None. The registers must not fall from start to end; `emlog.check`
-    refuses such a record, as it does one whose times do not rise.
+    no record can carry is no quote: both become None. Unless a declared discontinuity makes up for it, the registers
+    must not fall from start to end; `emlog.check` refuses such a record, as it does one whose times do not rise.
     """
-    energy_mwh = end.import_mwh - start.import_mwh
+    add_import_mwh, add_export_mwh, source = discontinuity or _NONE
+    energy_mwh = end.import_mwh - start.import_mwh + add_import_mwh
     if price_msat is None or not fits(energy_mwh, price_msat):
         price_msat = tariff_version = None
     return Record(
@@ -73,9 +89,9 @@ def device_record(  # noqa: PLR0913 - the fields that stand in the record
         start.time_s,
         end.time_s,
         energy_mwh,
-        end.export_mwh - start.export_mwh,
+        end.export_mwh - start.export_mwh + add_export_mwh,
         "gap" if gap else "ok",
-        Evidence(kind, kid.hex(), (start.epoch, end.epoch), (start.seq, end.seq)),
+        Evidence(kind, kid.hex(), (start.epoch, end.epoch), (start.seq, end.seq), source.hex() or None),
         price_msat,
         tariff_version,
     )

@@ -28,8 +28,9 @@ _ENTRY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 class Evidence:
     """What stands behind a record.
 
-    `epoch` and `seq` are those of the first and the last boundary reading, `source` is an import's entry in hex. The
-    claims (mW, msat) are what a client said and recomputation did not confirm.
+    `epoch` and `seq` are those of the first and the last boundary reading. `source` is an entry in hex: of an import,
+    or of the discontinuity that an operator declared. The claims (mW, msat) are what a client said and recomputation
+    did not confirm.
     """
 
     kind: str
@@ -56,9 +57,11 @@ def check_evidence(evidence: Evidence) -> None:
     for field, pair in (("epoch", evidence.epoch), ("seq", evidence.seq)):
         if pair is not None and not (0 <= pair[0] <= _U32 and 0 <= pair[1] <= _U32):
             raise Refusal(f"evidence.{field}", f"must be two integers from 0 to {_U32}")
-    if kind != "import" and source is not None:
+    if kind not in ("import", "operator") and source is not None:
         raise Refusal("evidence.source", f"must be null for the kind {kind}")
-    if kind == "import" and not (source and _ENTRY.fullmatch(source)):
+    if source is not None and not _ENTRY.fullmatch(source):
+        raise Refusal("evidence.source", "must be an entry, 64 lower-case hex digits")
+    if kind == "import" and source is None:
         raise Refusal("evidence.source", "must be the import's entry, 64 lower-case hex digits")
     for field, claim in (("power_kw_avg", evidence.claimed_power_mw), ("amount_sats", evidence.claimed_amount_msat)):
         if claim is not None and not -MAX_CLAIM <= claim <= MAX_CLAIM:

@@ -19,6 +19,11 @@ def statement_text(schema: str, body: bytes) -> str:
     return f"wattseal/statement/1\n{schema}\n{hashlib.sha256(body).hexdigest()}\n"
 
 
+def operator_of(body: bytes, schema: str) -> str:
+    """Who makes a statement of that schema, as its body says; Refusal for another schema."""
+    return parse_document(body, schema).text("operator")
+
+
 def reported_text(raw: bytes, path: str, received_s: int) -> str:
     """The note text that a gateway signs over the bytes that were reported to it, and the meter it put them under."""
     return f"wattseal/reported/1\n{hashlib.sha256(raw).hexdigest()}\n{path}\n{rfc3339(received_s)}\n"

@@ -6,25 +6,25 @@ Nothing here is acknowledged: receipts are made at the end and given out by the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from wattseal.core.entry import Slots
 from wattseal.core.statement import Quarantine
 from wattseal.ingest import gate, grid
-from wattseal.ingest.arrival import Arrival
-from wattseal.ingest.chain import ADMITTED, DUPLICATE, NOTHING_STORED, QUARANTINED, Chain, Stored, Verdict
+from wattseal.ingest.arrival import Arrival, stored_arrival
+from wattseal.ingest.chain import ADMITTED, DUPLICATE, NOTHING_STORED, QUARANTINED, TOO_LATE, Chain, Stored, Verdict
 from wattseal.ingest.draft import Logged, entry_ids, statement_draft
-from wattseal.ingest.grid import Open, Span
+from wattseal.ingest.grid import Open, Shift, Span
 from wattseal.ingest.memory import Memory
 from wattseal.ingest.receipt import Receipt
 from wattseal.ingest.registry import Registry, Source
-from wattseal.ingest.standing import Standing
+from wattseal.ingest.standing import Standing, standing_of
+from wattseal.ingest.supersession import LateReadings
 from wattseal.log.port import BOUNDARY, DETAIL, SET_ASIDE, SET_ASIDE_IN_CHAIN, ReadingRow, SecretRow, Write
 from wattseal.log.sequencer import Draft, Sequencer
 
 QUARANTINE_SCHEMA: Final = "quarantine-1"
-_LOOK_AHEAD: Final = 256
 
 Examined: TypeAlias = "Arrival | Receipt"
 """What a worker made of the bytes: a reading with a good signature, or the refusal."""
@@ -59,6 +59,7 @@ class Round:
         self._raw: list[tuple[int, bytes, str]] = []
         self._closed_by: dict[bytes, Logged] = {}
         """The records of this transaction, by the digest of the reading that closed them."""
+        self._late = LateReadings(self, memory, log_secret)
 
     def readings(self, items: Sequence[bytes], examined: Sequence[Examined]) -> list[Receipt]:
         """Judge one request's readings in the order of their chains; the receipts come in the order of the request."""
@@ -89,25 +90,74 @@ class Round:
                 due += [] if due_s is None else [due_s]
         return min(due, default=None)
 
-    def join(self, chain_no: int, arrival: Arrival) -> None:
-        """Let a released reading join its chain, if nothing after it was admitted (docs/spec/log.md §2)."""
+    def join(self, chain_no: int, arrival: Arrival, rejected: Container[bytes]) -> list[bytes]:
+        """Let a released reading join its chain, if nothing after it was admitted (docs/spec/log.md §2).
+
+        What followed it is judged again, but for the rejected; returns the digests of what is admitted by that.
+        """
         source = self.registry.source(arrival.kid, arrival.meter_id)
         if source is None or source.chain_no != chain_no:
-            return
-        chain, current = self._standings.get(self.tx, chain_no)
+            return []
+        before, after = self._parted(chain_no, (arrival.epoch, arrival.seq))
+        if any(row.state in (BOUNDARY, DETAIL) for row in after):
+            return []
+        chain, current = before
         verdict = gate.judge_released(chain, arrival)
         if verdict is None:
-            return
+            return []
         self._memory.mark_released(arrival.digest)
         fell = arrival.import_mwh < chain.import_mwh or arrival.export_mwh < chain.export_mwh
-        if fell or (current is not None and gate.overflows(chain, arrival, current.start) is not None):
+        if fell or (current is not None and gate.overflows(chain, arrival, current.start, current.shift) is not None):
             current = None  # a new baseline: what was used across the fall is not known, and never invented
         verdict, current, _ = self._place(source, chain, current, arrival, verdict)
         self._set_state(chain_no, arrival, verdict)
-        self._standings.set(chain_no, self._release(source, verdict.chain, current))
+        return self._judge_again(source, Standing(verdict.chain, current), after, rejected)
+
+    def has_shift(self, chain_no: int, digest: bytes) -> bool:
+        """Whether a discontinuity is declared after that reading, or in the record that is open."""
+        _, current = self._standings.get(self.tx, chain_no)
+        return digest in self._memory.shifts or (current is not None and current.shift is not None)
+
+    def shift(self, source: Source, last: ReadingRow, shift: Shift, rejected: Container[bytes]) -> list[bytes]:
+        """Put a declared discontinuity after a chain's last admitted reading; returns as `join`."""
+        self._memory.shifts.stage(last.digest, shift)
+        before, after = self._parted(source.chain_no, (last.epoch, last.seq + 1))
+        return self._judge_again(source, before, after, rejected)
+
+    def _parted(self, chain_no: int, place: tuple[int, int]) -> tuple[Standing, list[ReadingRow]]:
+        """How a chain stood before a place, knowing what is stored since, and what is stored in the chain after it."""
+        rows = self.tx.chain_tail(chain_no)
+        stands, _ = self._standings.get(self.tx, chain_no)
+        chain, current = standing_of([row for row in rows if (row.epoch, row.seq) < place], self._memory.shifts)
+        chain = chain._replace(held=stands.held, known_epoch=stands.known_epoch, known_seq=stands.known_seq)
+        after = [row for row in rows if (row.epoch, row.seq) >= place and row.state in _IN_CHAIN]
+        return Standing(chain, current), after
+
+    def _judge_again(
+        self, source: Source, standing: Standing, rows: Sequence[ReadingRow], rejected: Container[bytes]
+    ) -> list[bytes]:
+        """Judge what was set aside in its chain, in order; what is admitted changes its state, then the held go on."""
+        chain, current = standing
+        admitted = []
+        for row in rows:
+            arrival = stored_arrival(row.cose)
+            if row.state != SET_ASIDE_IN_CHAIN or (arrival.epoch, arrival.seq) <= (chain.epoch, chain.seq):
+                continue
+            verdict = gate.judge_again(chain, arrival, source.terms, row.received_s)
+            if verdict.outcome == ADMITTED and row.digest not in rejected:
+                verdict, current, _ = self._place(source, chain, current, arrival, verdict)
+                self._set_state(source.chain_no, arrival, verdict)
+                admitted += [row.digest] if verdict.outcome == ADMITTED else []
+                chain = verdict.chain
+            else:
+                current = grid.interrupt(current)
+                chain = gate.passed(chain, arrival)
+        self._standings.set(source.chain_no, self._release(source, chain, current))
+        return admitted
 
     def finish(self) -> None:
         """Write all of it into the transaction."""
+        self._late.settle()
         self.flush()
         self.append()
         self._standings.save(self.tx)
@@ -146,7 +196,8 @@ class Round:
             return self._unknown_meter(arrival, cose)
         chain_no = source.chain_no
         chain, current = self._standings.get(self.tx, chain_no)
-        stored = self._stored(chain_no, chain, arrival) if gate.needs_lookup(chain, arrival) else NOTHING_STORED
+        is_known = gate.needs_lookup(chain, arrival)
+        stored = self._stored(source, chain, current, arrival) if is_known else NOTHING_STORED
         verdict = gate.judge(chain, arrival, source.terms, self.now_s, stored)
         verdict, current, logged = self._place(source, chain, current, arrival, verdict)
         outcome, state, reason, detail, after, bridged = verdict
@@ -160,6 +211,8 @@ class Round:
             self._standings.set(chain_no, self._release(source, after, current))
         else:
             self._standings.set(chain_no, Standing(after, current))
+        if is_known and outcome == TOO_LATE:
+            self._standings.set(chain_no, self._late.add(source, self._standings.get(self.tx, chain_no), arrival))
         if logged is None:
             return Receipt(outcome, digest, None, None, reason, None, detail)
         return Receipt(outcome, digest, logged.index, logged.log_id, reason, None, detail)
@@ -169,7 +222,7 @@ class Round:
     ) -> tuple[Verdict, Open | None, Logged | None]:
         """Let a verdict take effect: on the grid if it admits, in the log if it sets aside or closes a record."""
         if verdict.outcome == ADMITTED:
-            over = None if current is None else gate.overflows(chain, arrival, current.start)
+            over = None if current is None else gate.overflows(chain, arrival, current.start, current.shift)
             if over is None:
                 interval_s = source.meter.record_interval_s
                 current, span, is_boundary = grid.advance(current, arrival, interval_s, bridged=verdict.bridged)
@@ -215,21 +268,12 @@ class Round:
         state = verdict.state or DETAIL
         self.tx.set_reading_state(arrival.digest, chain_no, arrival.epoch, arrival.seq, state, bridged=verdict.bridged)
 
-    def _stored(self, chain_no: int, chain: Chain, arrival: Arrival) -> Stored:
+    def _stored(self, source: Source, chain: Chain, current: Open | None, arrival: Arrival) -> Stored:
         self.flush()
-        rows = self.tx.reading(chain_no, arrival.epoch, arrival.seq)
+        rows = self.tx.reading(source.chain_no, arrival.epoch, arrival.seq)
         if rows or (arrival.epoch, arrival.seq) > (chain.epoch, chain.seq):
             return Stored(tuple(row.digest for row in rows), in_gap=False)
-        return Stored((), self._in_gap(chain_no, arrival.epoch, arrival.seq))
-
-    def _in_gap(self, chain_no: int, epoch: int, seq: int) -> bool:
-        """Whether the next reading of the chain was admitted across a gap."""
-        while rows := self.tx.readings_after(chain_no, epoch, seq, _LOOK_AHEAD):
-            for row in rows:
-                if row.state in (BOUNDARY, DETAIL, SET_ASIDE_IN_CHAIN):
-                    return row.bridged
-            epoch, seq = rows[-1].epoch, rows[-1].seq
-        return False
+        return self._late.stored(source, current, arrival)
 
     def _duplicate(self, source: Source, arrival: Arrival) -> Receipt:
         """The answer of the first time: with the record that the reading closed, if it closed one."""
@@ -263,3 +307,4 @@ class Round:
 
 
 _PENDING: Final = Receipt("")
+_IN_CHAIN: Final = frozenset({BOUNDARY, DETAIL, SET_ASIDE_IN_CHAIN})

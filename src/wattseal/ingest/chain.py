@@ -56,11 +56,24 @@ class Chain(NamedTuple):
 NO_CHAIN: Final = Chain(-1, -1, b"", 0, 0, 0, 0, 0, 0, -1, -1, ())
 
 
+class Around(NamedTuple):
+    """The neighbours of a place in a bridged gap: those that energy counts between, and those next in the chain."""
+
+    before: Arrival
+    link_before: Arrival
+    link_after: Arrival
+    after: Arrival
+
+
 class Stored(NamedTuple):
-    """What the store has at a reading's place: the digests there, and whether the place is in a bridged gap."""
+    """What the store has at a reading's place: the digests there, and whether the place is in a bridged gap.
+
+    `around` is None where no record spans the gap: then nothing can be said against the reading, nor made of it.
+    """
 
     digests: tuple[bytes, ...]
     in_gap: bool
+    around: Around | None = None
 
 
 NOTHING_STORED: Final = Stored((), in_gap=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 from wattseal.core.entry import Slots
@@ -14,7 +15,7 @@ from wattseal.ingest.admission import QUARANTINE_SCHEMA, Round
 from wattseal.ingest.arrival import stored_arrival
 from wattseal.ingest.draft import Logged, statement_draft
 from wattseal.ingest.registry import pages
-from wattseal.log.port import EntryRow, Read, SecretRow
+from wattseal.log.port import SET_ASIDE, SET_ASIDE_IN_CHAIN, EntryRow, Read, SecretRow, Write
 from wattseal.log.salts import SaltSource
 
 SCHEMA: Final = "decision-1"
@@ -34,7 +35,10 @@ def released_digests(read: Read) -> set[bytes]:
 
 
 def decision_of(read: Read, subject: bytes) -> EntryRow | None:
-    """The decision about the quarantine entry with that id (16 bytes), if there is one."""
+    """What settled the quarantine entry with that id (16 bytes): the decision about it, if there is one.
+
+    Or the decision, or the declared discontinuity, after which it was judged again and admitted.
+    """
     entry_id = read.meta(_decided(subject))
     return None if entry_id is None else read.entry_by_id(entry_id)
 
@@ -70,5 +74,25 @@ def decide(
     work.tx.put_meta(_decided(subject), draft.entry_id)
     reading = work.tx.set_aside_by_digest(row.start_slot)
     if decision == "release" and reading is not None and reading.chain_no is not None:
-        work.join(reading.chain_no, stored_arrival(reading.cose))
+        aside = SetAside(work.tx, reading.chain_no)
+        aside.settle(work.join(reading.chain_no, stored_arrival(reading.cose), aside.rejected), draft.entry_id)
     return logged
+
+
+class SetAside:
+    """The quarantine entries about the last readings of a chain."""
+
+    def __init__(self, tx: Write, chain_no: int) -> None:
+        self._tx = tx
+        digests = {row.digest for row in tx.chain_tail(chain_no) if row.state in (SET_ASIDE, SET_ASIDE_IN_CHAIN)}
+        self._entries: dict[bytes, EntryRow] = {}
+        for row in pages(tx, QUARANTINE_SCHEMA) if digests else ():
+            if row.start_slot in digests:
+                self._entries.setdefault(row.start_slot, row)
+        self.rejected = {digest for digest, row in self._entries.items() if decision_of(tx, row.entry_id) is not None}
+        """Digests of readings about which an operator decided, and which are aside still."""
+
+    def settle(self, admitted: Sequence[bytes], by: bytes) -> None:
+        """Note that the entry with the id `by` led to the admission of these readings."""
+        for digest in admitted:
+            self._tx.put_meta(_decided(self._entries[digest].entry_id), by)

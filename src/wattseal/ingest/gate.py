@@ -25,6 +25,8 @@ from wattseal.ingest.chain import (
     Terms,
     Verdict,
 )
+from wattseal.ingest.grid import Shift
+from wattseal.ingest.late import contradiction
 from wattseal.log.port import DETAIL, HELD, LATE, SET_ASIDE, SET_ASIDE_IN_CHAIN
 
 EARLIEST_S: Final = 1_577_836_800
@@ -82,9 +84,18 @@ def _is_plainly_next(chain: Chain, arrival: Arrival, terms: Terms, received_s: i
     )
 
 
-def overflows(chain: Chain, arrival: Arrival, start: Arrival) -> Verdict | None:
-    """The verdict on an admitted reading that would give its record, open since `start`, more energy than one holds."""
-    energy_mwh = max(arrival.import_mwh - start.import_mwh, arrival.export_mwh - start.export_mwh)
+def overflows(chain: Chain, arrival: Arrival, start: Arrival, shift: Shift | None = None) -> Verdict | None:
+    """The verdict on an admitted reading that would give its record, open since `start`, more energy than one holds.
+
+    Across a declared discontinuity also on one whose register is below what the new one began with.
+    """
+    imported_mwh, exported_mwh = arrival.import_mwh - start.import_mwh, arrival.export_mwh - start.export_mwh
+    if shift is not None:
+        if arrival.import_mwh < shift.import_after_mwh or arrival.export_mwh < shift.export_after_mwh:
+            detail = "a register is below what it was declared to begin with"
+            return _set_aside_in_chain(chain, arrival, "register-fell", detail)
+        imported_mwh, exported_mwh = imported_mwh + shift.import_mwh, exported_mwh + shift.export_mwh
+    energy_mwh = max(imported_mwh, exported_mwh)
     seconds = arrival.time_s - start.time_s
     if energy_mwh <= MAX_ENERGY_MWH and energy_mwh * SECONDS_PER_HOUR <= MAX_AVERAGE_POWER_MW * seconds:
         return None
@@ -101,6 +112,15 @@ def judge_released(chain: Chain, arrival: Arrival) -> Verdict | None:
     if chain.epoch >= 0 and not (is_latest and arrival.time_s > chain.time_s):
         return None
     return _admit(chain, arrival, bridged=True)
+
+
+def judge_again(chain: Chain, arrival: Arrival, terms: Terms, received_s: int) -> Verdict:
+    """The verdict on a set-aside successor, after what lies before it changed: by steps 6 and 10, as when it came."""
+    for check in (_impossible_clock, _key_not_valid, *CONTINUATION):
+        verdict = check(chain, arrival, terms, received_s, NOTHING_STORED)
+        if verdict is not None:
+            return verdict
+    return _admit(chain, arrival, bridged=not _is_successor(chain, arrival))
 
 
 def next_held(chain: Chain, terms: Terms, now_s: int, gap_hold_s: int) -> tuple[Held, Verdict] | None:
@@ -177,7 +197,12 @@ def _set_aside_in_chain(chain: Chain, arrival: Arrival, reason: str, detail: str
     """Quarantine of steps 6 and 10: a successor advances the cursor, so that the next reading finds its prev."""
     if chain.epoch < 0 or not _is_successor(chain, arrival):
         return _set_aside(chain, arrival, reason, detail)
-    after = _knows(chain, arrival)._replace(
+    return Verdict(QUARANTINED, SET_ASIDE_IN_CHAIN, reason, detail, passed(chain, arrival), bridged=False)
+
+
+def passed(chain: Chain, arrival: Arrival) -> Chain:
+    """A chain after a successor that stays aside: its digest satisfies the next prev, its registers count nothing."""
+    return _knows(chain, arrival)._replace(
         epoch=arrival.epoch,
         seq=arrival.seq,
         digest=arrival.digest,
@@ -185,7 +210,6 @@ def _set_aside_in_chain(chain: Chain, arrival: Arrival, reason: str, detail: str
         cursor_import_mwh=arrival.import_mwh,
         cursor_export_mwh=arrival.export_mwh,
     )
-    return Verdict(QUARANTINED, SET_ASIDE_IN_CHAIN, reason, detail, after, bridged=False)
 
 
 def _same_payload(chain: Chain, arrival: Arrival, _terms: Terms, _received_s: int, stored: Stored) -> Verdict | None:
@@ -228,10 +252,14 @@ def _baseline(chain: Chain, arrival: Arrival, _terms: Terms, _received_s: int, _
     return _admit(chain, arrival, bridged=False) if chain.epoch < 0 else None
 
 
-def _behind(chain: Chain, arrival: Arrival, _terms: Terms, _received_s: int, stored: Stored) -> Verdict | None:
+def _behind(chain: Chain, arrival: Arrival, terms: Terms, _received_s: int, stored: Stored) -> Verdict | None:
     if arrival.epoch > chain.epoch or (arrival.epoch == chain.epoch and arrival.seq > chain.seq):
         return None
     if stored.in_gap:
+        if stored.around is not None:
+            fault = contradiction(stored.around, arrival, lambda energy, s: not is_rated(energy, terms, s))
+            if fault is not None:
+                return _set_aside(chain, arrival, fault.reason, fault.detail)
         return Verdict(TOO_LATE, LATE, None, "its gap was bridged before it came", chain, bridged=False)
     return _set_aside(chain, arrival, "replay", "the chain stands after it and misses nothing here")
 
@@ -267,6 +295,11 @@ def _register_fell(chain: Chain, arrival: Arrival, _terms: Terms, _received_s: i
     return None
 
 
+def is_rated(energy_mwh: int, terms: Terms, seconds: int) -> bool:
+    """Whether the meter can count so much in that time, as far as its rating is known."""
+    return not terms.rated_power_mw or _is_within_rating(energy_mwh, terms.rated_power_mw, seconds)
+
+
 def _is_within_rating(energy_mwh: int, rated_mw: int, seconds: int) -> bool:
     # energy <= rated x seconds / 3600 x 11 / 10 + 1 Wh, without a division.
     return (energy_mwh - 1_000) * 36_000 <= rated_mw * seconds * 11
@@ -274,8 +307,8 @@ def _is_within_rating(energy_mwh: int, rated_mw: int, seconds: int) -> bool:
 
 def _impossible_rate(chain: Chain, arrival: Arrival, terms: Terms, _received_s: int, _stored: Stored) -> Verdict | None:
     energy_mwh = max(arrival.import_mwh - chain.import_mwh, arrival.export_mwh - chain.export_mwh)
-    rated_mw, seconds = terms.rated_power_mw, arrival.time_s - chain.time_s
-    if energy_mwh > MAX_ENERGY_MWH or (rated_mw and not _is_within_rating(energy_mwh, rated_mw, seconds)):
+    seconds = arrival.time_s - chain.time_s
+    if energy_mwh > MAX_ENERGY_MWH or not is_rated(energy_mwh, terms, seconds):
         detail = f"{kwh_text(energy_mwh)} kWh in {seconds} s"
         return _set_aside_in_chain(chain, arrival, "rate-impossible", detail)
     return None

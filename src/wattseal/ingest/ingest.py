@@ -17,6 +17,7 @@ from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.reading import MAX_READING_BYTES
 from wattseal.ingest.admission import Round
 from wattseal.ingest.decision import decide
+from wattseal.ingest.declaration import Declaration, declare
 from wattseal.ingest.draft import Logged
 from wattseal.ingest.enrolment import Enrolment
 from wattseal.ingest.job import CallJob, FlushJob, Job, ReadingsJob, ReportedJob
@@ -166,6 +167,15 @@ class Ingest:
 
         def work(current: Round) -> Logged:
             return decide(current, self.enrolment.log_secret(current.tx), operator, subject, decision, reason)
+
+        logged: Logged = await self._do(CallJob(work))
+        return logged
+
+    async def declare(self, said: Declaration, operator: Ed25519Signer) -> Logged:
+        """Declare a discontinuity of a meter's register. Refusal."""
+
+        def work(current: Round) -> Logged:
+            return declare(current, self.enrolment.log_secret(current.tx), operator, said)
 
         logged: Logged = await self._do(CallJob(work))
         return logged

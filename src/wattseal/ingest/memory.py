@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from wattseal.core.derivation import weakest
-from wattseal.core.emlog import SCHEMA
+from wattseal.core.derivation import Correction, device_record, weakest
+from wattseal.core.emlog import SCHEMA, check
 from wattseal.core.entry import Slots
 from wattseal.core.evidence import KINDS
 from wattseal.ingest.arrival import Arrival
 from wattseal.ingest.covered import Covered
-from wattseal.ingest.draft import salt_maker
-from wattseal.ingest.grid import Span
+from wattseal.ingest.draft import record_draft, salt_maker
+from wattseal.ingest.grid import Shift, Span
 from wattseal.ingest.record_text import RecordText
 from wattseal.ingest.registry import Registry, Source
+from wattseal.ingest.shifts import Shifts
 from wattseal.ingest.standing import Standings
 from wattseal.log.sequencer import Draft
 
@@ -30,8 +31,9 @@ class _Texts(NamedTuple):
 class Memory:
     """Standings of the chains, what of each meter's time is covered, readings that were released, texts of records."""
 
-    def __init__(self, standings: Standings, released: set[bytes]) -> None:
+    def __init__(self, standings: Standings, released: set[bytes], shifts: Shifts) -> None:
         self.standings = standings
+        self.shifts = shifts
         self.covered = Covered()
         self._released = released
         """Digests of readings that are in their chain by an operator's decision."""
@@ -42,12 +44,14 @@ class Memory:
     def committed(self) -> None:
         """The transaction is durable."""
         self.standings.committed()
+        self.shifts.committed()
         self._released |= self._newly_released
         self._newly_released = set()
 
     def rolled_back(self) -> None:
         """The transaction left nothing."""
         self.standings.rolled_back()
+        self.shifts.rolled_back()
         self.covered.forget()
         self._newly_released = set()
 
@@ -59,7 +63,9 @@ class Memory:
         """The draft of a closed record."""
         if registry is not self._texts_of:
             self._texts, self._texts_of = {}, registry
-        start, end, gap = span
+        start, end, gap, shift = span
+        if shift is not None:
+            return self._across(registry, source, span, shift, entry_id, now_s)
         kind = self._kind(start, end)
         texts = self._texts.get(source.chain_no)
         if texts is None or texts.kind != kind or not texts.from_s <= start.time_s < texts.to_s:
@@ -88,6 +94,28 @@ class Memory:
             amount_msat,
             "gap" if gap else "ok",
         )
+
+    def _across(
+        self, registry: Registry, source: Source, span: Span, shift: Shift, entry_id: bytes, now_s: int
+    ) -> Draft:
+        """A record across a declared discontinuity: by the general rule, as it is seldom."""
+        meter, quote = source.meter, registry.quote(source.meter, span.start.time_s)
+        record = device_record(
+            meter.site_id,
+            meter.iot_device_id,
+            meter.meter_id,
+            "operator",
+            source.key.kid,
+            span.start,
+            span.end,
+            gap=span.gap,
+            price_msat=quote.price_msat,
+            tariff_version=quote.label,
+            discontinuity=Correction(shift.import_mwh, shift.export_mwh, shift.source),
+        )
+        check(record)
+        slots = Slots(span.start.digest, span.end.digest)
+        return record_draft(entry_id, source.secret, source.meter_no, record, slots, now_s)
 
     def _kind(self, start: Arrival, end: Arrival) -> str:
         """What stands behind a record is what stands behind the weaker of its two readings."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from wattseal.ingest.arrival import stored_arrival
 from wattseal.ingest.chain import NO_CHAIN, Chain, Held
-from wattseal.ingest.grid import Open, interrupt
+from wattseal.ingest.grid import Open, Shift, interrupt, shifted
 from wattseal.log.port import BOUNDARY, DETAIL, HELD, SET_ASIDE_IN_CHAIN, Read, ReadingRow, Write
 
 _HELD_KEY: Final = "ingest.held"
@@ -22,8 +22,11 @@ class Standing(NamedTuple):
     current: Open | None
 
 
-def standing_of(rows: Sequence[ReadingRow]) -> Standing:
-    """Rebuild a standing from the last boundary of a chain and all that follows it, in (epoch, seq) order."""
+def standing_of(rows: Sequence[ReadingRow], shifts: Mapping[bytes, Shift]) -> Standing:
+    """Rebuild a standing from the last boundary of a chain and all that follows it, in (epoch, seq) order.
+
+    `shifts` are the declared discontinuities, by the digest of the last reading before each.
+    """
     chain, current = NO_CHAIN, None
     held: list[Held] = []
     for row in rows:
@@ -42,16 +45,30 @@ def standing_of(rows: Sequence[ReadingRow]) -> Standing:
                 cursor_import_mwh=row.import_mwh,
                 cursor_export_mwh=row.export_mwh,
             )
+            shift = shifts.get(row.digest)
+            if shift is not None and row.state != SET_ASIDE_IN_CHAIN:
+                chain, current = beyond(chain, shift), shifted(current, shift)
         elif row.state == HELD:
             held.append(Held(stored_arrival(row.cose), row.received_s))
         chain = chain._replace(known_epoch=row.epoch, known_seq=row.seq)
     return Standing(chain._replace(held=tuple(held)), current)
 
 
+def beyond(chain: Chain, shift: Shift) -> Chain:
+    """A chain after a declared discontinuity: where it would stand had its register always counted from there."""
+    return chain._replace(
+        import_mwh=chain.import_mwh - shift.import_mwh,
+        export_mwh=chain.export_mwh - shift.export_mwh,
+        cursor_import_mwh=chain.cursor_import_mwh - shift.import_mwh,
+        cursor_export_mwh=chain.cursor_export_mwh - shift.export_mwh,
+    )
+
+
 class Standings:
     """The standings of all chains, with what the running transaction changes in a layer of its own."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, shifts: Mapping[bytes, Shift]) -> None:
+        self._shifts = shifts
         self._durable: dict[int, Standing] = {}
         self._touched: dict[int, Standing] = {}
         numbers = read.meta(_HELD_KEY) or b""
@@ -64,7 +81,7 @@ class Standings:
         """A chain's standing, with what this transaction changed."""
         found = self._touched.get(chain_no) or self._durable.get(chain_no)
         if found is None:
-            found = self._durable[chain_no] = standing_of(read.chain_tail(chain_no))
+            found = self._durable[chain_no] = standing_of(read.chain_tail(chain_no), self._shifts)
         return found
 
     def set(self, chain_no: int, standing: Standing) -> None:

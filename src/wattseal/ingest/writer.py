@@ -20,6 +20,7 @@ from wattseal.ingest.memory import Memory
 from wattseal.ingest.registry import Registry
 from wattseal.ingest.reported import ReportedAdmission
 from wattseal.ingest.settings import Settings
+from wattseal.ingest.shifts import Shifts
 from wattseal.ingest.standing import Standings
 from wattseal.log.port import BatchRow, InboxRow, Store
 from wattseal.log.rollup import WAITING, Advance
@@ -47,8 +48,9 @@ class Writer:
         self._clock_ns = clock_ns
         with store.read() as read:
             self.enrolment = Enrolment(sequencer, Registry.load(read))
-            standings = Standings(read)
-            self._memory = Memory(standings, released_digests(read))
+            shifts = Shifts.load(read)
+            standings = Standings(read, shifts)
+            self._memory = Memory(standings, released_digests(read), shifts)
             last = next(iter(read.batches(limit=1, newest_first=True)), None)
             self._rollups = Advance(read)
         self._standings = standings

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wattseal.core import jcs
 from wattseal.core.document import parse_document
 from wattseal.core.emlog import Record
 from wattseal.core.refusal import Refusal
 
 SUPERSESSION, TOMBSTONE = "supersession-1", "tombstone-1"
-_MAX_PARTS = 1_000
+MAX_PARTS = 500
+"""So many that the body stays within its bound."""
 
 
 class Supersession(NamedTuple):
@@ -17,6 +19,16 @@ class Supersession(NamedTuple):
 
     superseded: bytes
     by: tuple[bytes, ...]
+
+    def body(self) -> bytes:
+        """Canonical `supersession-1`."""
+        return jcs.dumps(
+            {
+                "schema_version": SUPERSESSION,
+                "superseded": self.superseded.hex(),
+                "by": [part.hex() for part in self.by],
+            }
+        )
 
 
 class Tombstone(NamedTuple):
@@ -30,7 +42,7 @@ def parse_supersession(data: bytes) -> Supersession:
     """A Supersession from its body."""
     members = parse_document(data, SUPERSESSION)
     superseded, by = members.hex("superseded", 32), []
-    for part in members.list("by", _MAX_PARTS):
+    for part in members.list("by", MAX_PARTS):
         if not isinstance(part, str) or len(part) != 64 or not set(part) <= set("0123456789abcdef"):
             raise Refusal("by", "must be a list of entries, 32 bytes each in lower-case hex")
         by.append(bytes.fromhex(part))

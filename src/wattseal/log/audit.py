@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 from wattseal.core import jcs
 from wattseal.core.batch import Batch, parse_batch
+from wattseal.core.discontinuity import SCHEMA as DISCONTINUITY
+from wattseal.core.discontinuity import Discontinuity, parse_discontinuity
 from wattseal.core.document import MAX_BODY_BYTES, parse_document
 from wattseal.core.emlog import SCHEMA as RECORD
 from wattseal.core.emlog import Record, parse_body
@@ -51,6 +53,7 @@ _PARSERS: Final[Mapping[str, Callable[[bytes], object]]] = {
     "tariff-1": parse_tariff,
     "import-1": parse_import,
     "decision-1": parse_decision,
+    DISCONTINUITY: parse_discontinuity,
     SUPERSESSION: parse_supersession,
     TOMBSTONE: parse_tombstone,
 }
@@ -117,6 +120,12 @@ class Audit:
         self._root: MapRoot | None = None
         self._closed = _Closed()
         self._supersessions: list[tuple[int, Supersession]] = []
+        self._parts: set[bytes] = set()
+        """Of the supersessions of the open batch."""
+        self._in_batch: set[bytes] = set()
+        """The records of the open batch that a supersession names."""
+        self._discontinuities: dict[bytes, str] = {}
+        """The path of the meter of each, by entry."""
         self.operators: list[Verifier] = []
         """The keys that may sign the operator's statements, so far."""
 
@@ -142,6 +151,9 @@ class Audit:
                 self._registration(index, value, entry)
             case Supersession():
                 self._supersessions.append((index, value))
+                self._parts.update(value.by)
+            case Discontinuity():
+                self._discontinuities[entry] = value.path
         return value
 
     def _record(self, index: int, record: Record, entry: bytes, slots: Slots) -> None:
@@ -149,8 +161,14 @@ class Audit:
         path = meter_path(record.site_id, record.iot_device_id, record.meter_id)
         energy, export = self._sums.get(path, (0, 0))
         self._sums[path] = energy + record.energy_mwh, export + record.export_mwh
+        source = record.evidence.source
+        if record.evidence.kind == "operator" and source is not None:
+            known = self._discontinuities.get(bytes.fromhex(source))
+            if known != path and (known is not None or self._is_whole):
+                self._findings.bad("names a discontinuity of its meter that is not in the log before it", index)
         if entry in self._watched:
             self._amended[entry] = record
+            self._in_batch.add(entry)
         if entry in self._superseded:
             return
         kind = record.evidence.kind
@@ -161,7 +179,7 @@ class Audit:
             slots.end,
             _chain(record),
             is_read=kind in FROM_READINGS,
-            is_released=kind == "operator",
+            is_released=kind == "operator" and source is None,
         )
         coverage = self._coverage.get(path)
         if coverage is None:
@@ -194,6 +212,7 @@ class Audit:
             "last_index": (batch.last_index, index),
             "previous": (_hex(batch.previous), _hex(before.entry)),
         }
+        self._leave_out_parts(index)
         if self._is_sum_known and self._hidden.isdisjoint(self._disclosed):
             sums = [(self._disclosed[path], *both) for path, both in self._sums.items() if path in self._disclosed]
             consumption = sum(energy for is_producer, energy, _ in sums if not is_producer)
@@ -210,8 +229,27 @@ class Audit:
             if said != found:
                 self._findings.bad(f"batch {batch.number} says {name} {said}, and the log says {found}", index)
         self._sums.clear()
+        self._parts.clear()
+        self._in_batch.clear()
         self._is_sum_known = True
         self._closed = _Closed(batch.number, index, entry)
+
+    def _leave_out_parts(self, index: int) -> None:
+        """Their energy was counted with the record that they replace (docs/spec/log.md §3)."""
+        for entry in self._parts:
+            part = self._amended.get(entry)
+            if part is None:
+                continue  # of a meter that is not disclosed, or `finish` names the supersession
+            if entry not in self._in_batch:
+                self._findings.bad("a supersession in this batch names a part that stands in an earlier one", index)
+                continue
+            path = meter_path(part.site_id, part.iot_device_id, part.meter_id)
+            energy, export = self._sums[path]
+            self._sums[path] = energy - part.energy_mwh, export - part.export_mwh
+
+    def is_superseded(self, entry: bytes) -> bool:
+        """Whether a supersession, also a later one, names that record."""
+        return entry in self._superseded
 
     def finish(self) -> None:
         """After the last body: the supersessions, and how often the records of a meter are interrupted."""

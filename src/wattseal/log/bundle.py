@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wattseal.core import jcs
 from wattseal.core.bundle import FORMAT, MAX_RECORDS
 from wattseal.core.checkpoint import Checkpoint
+from wattseal.core.discontinuity import SCHEMA as DISCONTINUITY
+from wattseal.core.discontinuity import parse_discontinuity
 from wattseal.core.emlog import Record, parse_body
 from wattseal.core.merkle import consistency_path, inclusion_path
 from wattseal.core.note import Note
 from wattseal.core.reading import parse_envelope
 from wattseal.core.refusal import Refusal
 from wattseal.core.registry import meter_path, parse_meter
-from wattseal.core.statement import parse_import
+from wattseal.core.statement import operator_of
 from wattseal.core.tiles import NodeReader
 from wattseal.core.tlog_proof import TlogProof
 from wattseal.core.units import rfc3339
-from wattseal.log.port import BatchRow, EntryRow, MeterRow, Read
+from wattseal.log.port import BOUNDARY, BatchRow, EntryRow, MeterRow, Read
 from wattseal.log.registrations import RegistryMap, registrations
 from wattseal.log.salts import SaltSource
 from wattseal.log.tail import tile_reader
@@ -104,11 +106,13 @@ def build_bundle(read: Read, *, path: str, from_s: int, to_s: int, since: int | 
 
 
 def record_bundle(read: Read, row: EntryRow, *, since: int | None = None) -> bytes:
-    """A bundle of one record."""
+    """A bundle of one record, or of the parts that superseded it."""
     meter = next((meter for meter in read.meters() if meter.meter_no == row.meter_no), None)
     if meter is None or row.start_s is None or row.end_s is None:
         raise Refusal("log_id", "is no record")
-    return _bundle(read, meter, [row], (row.start_s, row.end_s), since)
+    # A record that was superseded is shown by its parts, so that no file disagrees with another about what stands.
+    rows = read.records_of_meter(meter.meter_no, row.start_s, row.end_s) if read.superseded([row.idx]) else [row]
+    return _bundle(read, meter, rows, (row.start_s, row.end_s), since)
 
 
 def _path(meter: MeterRow) -> str:
@@ -123,7 +127,7 @@ def _bundle(read: Read, meter: MeterRow, rows: Sequence[EntryRow], wanted: tuple
     registry = registrations(read, head.batch.last_idx)
     records = [parse_body(row.body) for row in rows]
     statements = _statements(read, records)
-    operators = {parse_import(row.body).operator for row, _ in statements}
+    operators = {operator_of(row.body, row.schema) for row, _ in statements}
     names = _names(
         meter, records, registry, operators, Checkpoint.parse(Note.parse(head.checkpoint.encode()).text).origin
     )
@@ -139,7 +143,7 @@ def _bundle(read: Read, meter: MeterRow, rows: Sequence[EntryRow], wanted: tuple
         "registry": [_registration(writer, placed, name, registry[name]) for name in names],
         "statements": [{"note": note, "entry": writer.entry(row)} for row, note in statements],
         "records": [writer.entry(row) for row in rows],
-        "readings": [base64.b64encode(data).decode() for data in _readings(read, meter, rows, records)],
+        "readings": [base64.b64encode(data).decode() for data in _readings(read, meter, rows, records, statements)],
         "reported": _reported(read, rows),
         "anchors": _anchors(read, head.batch),
         "bill": None,
@@ -191,12 +195,12 @@ def _period(wanted: tuple[int, int], rows: Sequence[EntryRow], meter: EntryRow |
 
 
 def _statements(read: Read, records: Sequence[Record]) -> list[tuple[EntryRow, str]]:
-    """The import entries that the records name, with the operator's notes."""
+    """The imports and declared discontinuities that the records name, with the operator's notes."""
     wanted = {record.evidence.source for record in records if record.evidence.source is not None}
     if not wanted:
         return []
     salts, found = SaltSource(read.secrets()), []
-    for row in read.entries_of_schema("import-1"):
+    for row in (*_all_of(read, "import-1"), *_all_of(read, DISCONTINUITY)):
         if salts.entry(row).hex() in wanted:
             raw = read.raw(row.idx)
             if raw is None:
@@ -205,9 +209,27 @@ def _statements(read: Read, records: Sequence[Record]) -> list[tuple[EntryRow, s
     return found
 
 
-def _readings(read: Read, meter: MeterRow, rows: Sequence[EntryRow], records: Sequence[Record]) -> list[bytes]:
-    """The boundary readings of the records, each once."""
+def _all_of(read: Read, schema: str) -> Iterator[EntryRow]:
+    """All entries of a schema other than records, in index order."""
+    after = -1
+    while rows := read.entries_of_schema(schema, after):
+        yield from rows
+        after = rows[-1].idx
+
+
+def _readings(
+    read: Read,
+    meter: MeterRow,
+    rows: Sequence[EntryRow],
+    records: Sequence[Record],
+    statements: Sequence[tuple[EntryRow, str]],
+) -> list[bytes]:
+    """The boundary readings of the records, and the last ones before declared discontinuities, each once."""
     chains = [chain for chain in read.chains() if chain.meter_no == meter.meter_no]
+    salts = SaltSource(read.secrets())
+    declared = {
+        salts.entry(row).hex(): parse_discontinuity(row.body) for row, _ in statements if row.schema == DISCONTINUITY
+    }
     found: dict[bytes, bytes] = {}
     for row, record in zip(rows, records, strict=True):
         evidence = record.evidence
@@ -218,7 +240,29 @@ def _readings(read: Read, meter: MeterRow, rows: Sequence[EntryRow], records: Se
                 found[slot] = _reading(
                     read, [chain.chain_no for chain in chains], evidence.epoch[place], evidence.seq[place], slot
                 )
+        if evidence.kind == "operator" and evidence.source is not None:
+            after = declared[evidence.source].after
+            if after not in found:
+                places = evidence.epoch[0], evidence.seq[0]
+                found[after] = _reading_between(read, [chain.chain_no for chain in chains], places, after)
     return list(found.values())
+
+
+def _reading_between(read: Read, chains: Sequence[int], place: tuple[int, int], digest: bytes) -> bytes:
+    """The reading with that digest after a place of one of these chains."""
+    for chain_no in chains:
+        epoch, seq = place
+        while rows := read.readings_after(chain_no, epoch, seq, 256):
+            for row in rows:
+                if row.digest == digest:
+                    return row.cose
+                if row.state == BOUNDARY:
+                    break
+            else:
+                epoch, seq = rows[-1].epoch, rows[-1].seq
+                continue
+            break
+    raise Refusal("readings", f"the reading {digest.hex()} before a discontinuity is missing from the store: run fsck")
 
 
 def _reading(read: Read, chains: Sequence[int], epoch: int, seq: int, digest: bytes) -> bytes:

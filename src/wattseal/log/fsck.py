@@ -110,6 +110,8 @@ class _StoreCheck:
             entries.append(entry)
             if row is not None:
                 self._rows.look_into(row, entry)
+        first = index * WIDTH
+        self._rows.look_at_marks({first + position: entry for position, entry in enumerate(entries) if rows[position]})
         return entries
 
     def _entry(self, index: int, row: EntryRow | None) -> bytes | None:

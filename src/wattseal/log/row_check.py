@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
+from wattseal.core.discontinuity import SCHEMA as DISCONTINUITY
 from wattseal.core.emlog import Record
-from wattseal.core.entry import Slots
+from wattseal.core.entry import EMPTY_SLOTS, Slots
 from wattseal.core.note import open_note
 from wattseal.core.refusal import Refusal
 from wattseal.core.registry import meter_path
@@ -17,7 +18,7 @@ from wattseal.log.audit import Audit
 from wattseal.log.port import EntryRow, Read
 from wattseal.log.report import Findings
 
-_STATEMENTS: Final = frozenset({"import-1", "decision-1", SUPERSESSION, TOMBSTONE})
+_STATEMENTS: Final = frozenset({"import-1", "decision-1", DISCONTINUITY, TOMBSTONE})
 _COLUMNS: Final = EntryRow._fields[EntryRow._fields.index("meter_no") :]
 _QUARANTINE: Final = "quarantine-1"
 """Its columns say what could be read from bytes that were set aside; they are no part of its body."""
@@ -35,6 +36,14 @@ class RowCheck:
             row.meter_no: meter_path(row.site_id, row.iot_device_id, row.meter_id) for row in read.meters()
         }
 
+    def look_at_marks(self, rows: Mapping[int, bytes]) -> None:
+        """Check that the records among these, entries by index, are marked as superseded if an entry says so."""
+        marked = self._read.superseded(list(rows))
+        for idx, entry in rows.items():
+            if self._audit.is_superseded(entry) != (idx in marked):
+                said = "is" if idx in marked else "is not"
+                self._findings.bad(f"it {said} marked as superseded, and the entries say otherwise", idx)
+
     def look_into(self, row: EntryRow, entry: bytes) -> None:
         """Check a row whose 32-byte entry is known."""
         if not row.body:
@@ -51,6 +60,8 @@ class RowCheck:
             fault = "its signed note is missing" if raw is None else self._note_fault(row, raw[1])
             if fault is not None:
                 self._findings.bad(fault, row.idx)
+        elif row.schema == SUPERSESSION and Slots(row.start_slot, row.end_slot) != EMPTY_SLOTS:
+            self._findings.bad("its slots are not empty", row.idx)
         elif row.kind == "reported":
             self._check_reported(row)
 

@@ -29,6 +29,7 @@ from wattseal.log.ids import new_ids
 from wattseal.log.port import ENTRY_TILES, MOVED_TO, BatchRow, EntryRow, Read, Store, StoreBusy, StoreConflict, Write
 from wattseal.log.salts import NO_SECRET
 from wattseal.log.tail import Damaged, last_bundle, tile_reader
+from wattseal.log.totals import totals_of
 
 BATCH_SCHEMA: Final = "batch-1"
 
@@ -257,7 +258,7 @@ class Sequencer:
     def _add_batch(self, tx: Write, now: int, registry: RegistryCommitment) -> BatchRow:
         last, index = self._last, self.next_idx
         first = 0 if last is None else last.last_idx + 1
-        totals = tx.disclosed_totals(first, index - 1, registry.disclosed)
+        totals = totals_of(tx, first, index - 1, registry.disclosed)
         batch = Batch(
             origin=self.origin,
             number=0 if last is None else last.number + 1,
@@ -265,8 +266,10 @@ class Sequencer:
             last_index=index,
             closed_s=now,
             previous=None if last is None else _entry_at(tx, last.last_idx),
-            consumption_mwh=sum(energy for meter_no, energy, _ in totals if meter_no not in registry.producers),
-            production_mwh=sum(export for _, _, export in totals),
+            consumption_mwh=sum(
+                energy for meter_no, (energy, _) in totals.items() if meter_no not in registry.producers
+            ),
+            production_mwh=sum(export for _, export in totals.values()),
             registry_size=registry.size,
             registry_root=registry.root,
         )

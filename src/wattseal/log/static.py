@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from wattseal.core.checkpoint import Checkpoint
+from wattseal.core.discontinuity import SCHEMA as DISCONTINUITY
+from wattseal.core.discontinuity import parse_discontinuity
 from wattseal.core.emlog import SCHEMA as RECORD
 from wattseal.core.entry import Slots
 from wattseal.core.note import MAX_NOTE_BYTES, Note
@@ -197,4 +199,6 @@ def _is_shown(row: EntryRow, disclosure: _Disclosure, numbers: frozenset[int]) -
         return True
     if row.schema == "meter-1":
         return registry_name(row).removeprefix("meter/") in disclosure.ever
+    if row.schema == DISCONTINUITY:
+        return parse_discontinuity(row.body).path in disclosure.meters
     return row.schema == "key-1" and registry_name(row) in disclosure.keys

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from wattseal.core.answers.declared_evidence import DeclaredEvidence
 from wattseal.core.answers.device_evidence import DeviceEvidence
 from wattseal.core.answers.import_evidence import ImportEvidence
 from wattseal.core.answers.key_ring import KeyRing
@@ -24,6 +25,7 @@ from wattseal.core.verdict import Answer, worst
 _WORDS = {
     "device": "signed by a device key",
     "gateway": "read and signed by a gateway",
+    "operator": "across a break of the register that the operator declared; a device key signed both readings",
     "import": "imported history that the operator vouches for; no meter signed it",
     "reported": "reported without counter or meter signature; only the gateway vouches",
 }
@@ -47,6 +49,7 @@ class _Check:
         self._trail = Trail()
         signers = Signers(registry)
         self._devices = DeviceEvidence(contents, KeyRing(bundle, trust, registry), self._trail)
+        self._declared = DeclaredEvidence(bundle, self._devices, signers, self._trail)
         self._imports = ImportEvidence(bundle, signers, self._trail)
         self._reports = ReportedEvidence(bundle, signers, self._trail)
 
@@ -93,6 +96,8 @@ class _Check:
         match kind:
             case "device" | "gateway":
                 simulated = self._devices.check(record, leaf)
+            case "operator":
+                simulated = self._declared.check(record, leaf)
             case "import":
                 simulated = self._imports.check(record, leaf)
             case "reported":

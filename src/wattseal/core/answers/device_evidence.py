@@ -9,6 +9,7 @@ from wattseal.core.answers.trail import Trail
 from wattseal.core.bundle import Leaf
 from wattseal.core.contents import Contents
 from wattseal.core.derivation import device_record
+from wattseal.core.discontinuity import Declared
 from wattseal.core.emlog import Record
 from wattseal.core.reading import (
     FLAG_CLOCK_UNSYNCED,
@@ -35,8 +36,11 @@ class DeviceEvidence:
         self._contents, self._ring, self._trail = contents, ring, trail
         self._readings = Once(self._read)
 
-    def check(self, record: Record, leaf: Leaf) -> bool:
-        """Whether a key involved is simulated; Refusal or Unknown where the record does not follow from readings."""
+    def check(self, record: Record, leaf: Leaf, declared: Declared | None = None) -> bool:
+        """Whether a key involved is simulated; Refusal or Unknown where the record does not follow from readings.
+
+        `declared`: a discontinuity that lies between them.
+        """
         start_kid, end_kid = self._kid(leaf.slots.start), self._kid(leaf.slots.end)
         if end_kid.hex() != record.evidence.kid:
             raise Refusal("evidence.kid", "is not that of the key that signed the reading")
@@ -52,17 +56,22 @@ class DeviceEvidence:
             record.site_id,
             record.iot_device_id,
             record.meter_id,
-            "device" if start.source_digest is None and end.source_digest is None else "gateway",
+            _kind(start, end) if declared is None else "operator",
             end_kid,
             start,
             end,
             gap=record.status == "gap",
             price_msat=record.price_msat_per_kwh,
             tariff_version=record.tariff_version,
+            discontinuity=None if declared is None else declared.correction,
         )
         compare(leaf, derived)
         self._check_status(record)
         return any(key.simulated for key in keys)
+
+    def reading(self, digest: bytes) -> tuple[bytes, Reading]:
+        """The key id and the values of a reading whose signature is good; Refusal where it is missing or bad."""
+        return self._kid(digest), self._readings(digest)
 
     def _check_chain(
         self, record: Record, leaf: Leaf, first: tuple[bytes, Reading], last: tuple[bytes, Reading]
@@ -107,3 +116,7 @@ class DeviceEvidence:
             f"a device reported {words}" for flag, words in _FLAGS.items() if reading.flags & flag
         )
         return reading
+
+
+def _kind(start: Reading, end: Reading) -> str:
+    return "device" if start.source_digest is None and end.source_digest is None else "gateway"

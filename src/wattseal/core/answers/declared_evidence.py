@@ -1,0 +1,71 @@
+"""Records of the kind operator across a discontinuity that the operator declared (docs/spec/proof.md §3.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from wattseal.core.answers.device_evidence import DeviceEvidence
+from wattseal.core.answers.once import Once
+from wattseal.core.answers.signers import Signers
+from wattseal.core.answers.trail import Trail
+from wattseal.core.answers.unknown import Unknown
+from wattseal.core.bundle import Bundle, Leaf
+from wattseal.core.discontinuity import SCHEMA, WORDS, Declared, check_between, parse_discontinuity
+from wattseal.core.emlog import Record
+from wattseal.core.entry import Slots
+from wattseal.core.refusal import Refusal
+from wattseal.core.statement import statement_text
+
+
+class _Opened(NamedTuple):
+    """A discontinuity whose note is the operator's."""
+
+    declared: Declared
+    simulated: bool
+    voucher: str
+
+
+class DeclaredEvidence:
+    """Checks records against the statements and readings of a bundle; each statement is opened once."""
+
+    def __init__(self, bundle: Bundle, devices: DeviceEvidence, signers: Signers, trail: Trail) -> None:
+        self._path, self._devices, self._signers, self._trail = bundle.path, devices, signers, trail
+        self._by_entry = {statement.leaf.entry.hex(): statement for statement in bundle.statements}
+        self._statements = Once(self._open)
+
+    def check(self, record: Record, leaf: Leaf) -> bool:
+        """Whether a key involved is simulated; Refusal or Unknown where the record does not follow from both."""
+        if record.evidence.source is None:
+            # An operator released a reading that it rests on.
+            raise Unknown("this version cannot check evidence of the kind operator")
+        opened = self._statements(record.evidence.source)
+        said = opened.declared.statement
+        if said.path != self._path:
+            raise Refusal("statements", "the declared discontinuity is of another meter")
+        (kid, last), (start_kid, start), (end_kid, end) = map(
+            self._devices.reading, (said.after, leaf.slots.start, leaf.slots.end)
+        )
+        if not said.kid == kid == start_kid == end_kid:
+            raise Refusal("statements", "the declared discontinuity is of another chain")
+        if not (start.epoch, start.seq) <= (last.epoch, last.seq) < (end.epoch, end.seq):
+            raise Refusal("statements", "the declared discontinuity does not lie between the record's readings")
+        check_between(said, start, last, end)
+        if not said.before_known and record.status != "gap":
+            raise Refusal("status", "must be gap: nobody read the end of the register before its reset")
+        simulated = self._devices.check(record, leaf, opened.declared)
+        self._trail.used.add(opened.declared.entry)
+        self._trail.vouchers.add(opened.voucher)
+        return simulated or opened.simulated
+
+    def _open(self, source: str) -> _Opened:
+        statement = self._by_entry.get(source)
+        if statement is None:
+            raise Refusal("evidence.source", "names a discontinuity that is not in the file")
+        said = parse_discontinuity(statement.leaf.body)
+        if statement.leaf.slots != Slots(end=hashlib.sha256(statement.note).digest()):
+            raise Refusal("statements", "the note is not the one that the discontinuity's entry commits to")
+        text = statement_text(SCHEMA, statement.leaf.body)
+        signer = self._signers.open(statement.note, said.operator, "operator", text)
+        voucher = f"operator {said.operator} declared {WORDS[said.kind]}: {said.reason}"
+        return _Opened(Declared(said, bytes.fromhex(source)), signer.simulated, voucher)
