@@ -265,6 +265,11 @@ class Audit:
             if coverage.interruptions:
                 self._findings.count("interruptions", coverage.interruptions)
                 self._findings.note(f"the records of {path} stop and begin again {coverage.interruptions} times")
+            if coverage.reported_between:
+                self._findings.note(
+                    f"{coverage.reported_between} times what was reported of {path} stands between two readings of one "
+                    "chain; a bundle of that time tells whether it adds up with their registers"
+                )
 
 
 def _chain(record: Record) -> str | None:

@@ -38,9 +38,11 @@ class _Stretch:
 class Coverage:
     """Takes records in any order. It keeps only the ends of stretches, so it grows with the interruptions alone."""
 
-    __slots__ = ("_starts", "_stretches")
+    __slots__ = ("_starts", "_stretches", "reported_between")
 
     def __init__(self) -> None:
+        self.reported_between = 0
+        """How often what was reported stands where a chain of readings ran on."""
         self._starts: list[int] = []
         self._stretches: list[_Stretch] = []
 
@@ -65,10 +67,10 @@ class Coverage:
         read = piece if piece.is_read else None
         whole, fault = _Stretch(piece, piece, read, read), None
         if left is not None:
-            fault = _fault(left, whole)
+            fault = self._fault(left, whole)
             whole = _followed(left, whole)
         if right is not None:
-            fault = fault or _fault(whole, right)
+            fault = fault or self._fault(whole, right)
             whole = _followed(whole, right)
         first = place if left is None else place - 1
         last = place if right is None else place + 1
@@ -76,22 +78,25 @@ class Coverage:
         self._stretches[first:last] = [whole]
         return fault
 
+    def _fault(self, left: _Stretch, right: _Stretch) -> str | None:
+        """What is wrong where two stretches meet."""
+        before, after = left.last, right.first
+        if before.chain is not None and before.chain == after.chain and before.end_slot != after.start_slot:
+            return "does not begin with the reading that the record before it ended with"
+        if before.is_read != after.is_read and before.end_slot == after.start_slot:
+            return "names the reading of another record as its evidence, though no reading stands behind it"
+        read, next_read = left.last_read, right.first_read
+        if read is None or next_read is None or (before.is_read and after.is_read):
+            return None
+        # In one chain of readings each record goes on where the one before it ended; what stands between was put there.
+        if read.chain != next_read.chain or read.is_released or next_read.is_released:
+            return None
+        if (after if before.is_read else before).chain is None:
+            # It may have been reported before the meter had a key: then the reading for the same time was set aside.
+            self.reported_between += 1
+            return None
+        return "leaves what no device read between two readings of one chain, whose registers count that time already"
+
 
 def _followed(left: _Stretch, right: _Stretch) -> _Stretch:
     return _Stretch(left.first, right.last, left.first_read or right.first_read, right.last_read or left.last_read)
-
-
-def _fault(left: _Stretch, right: _Stretch) -> str | None:
-    """What is wrong where two stretches meet."""
-    before, after = left.last, right.first
-    if before.chain is not None and before.chain == after.chain and before.end_slot != after.start_slot:
-        return "does not begin with the reading that the record before it ended with"
-    if before.is_read != after.is_read and before.end_slot == after.start_slot:
-        return "names the reading of another record as its evidence, though no reading stands behind it"
-    read, next_read = left.last_read, right.first_read
-    if read is None or next_read is None or (before.is_read and after.is_read):
-        return None
-    # In one chain of readings each record goes on where the one before it ended; what stands between was put there.
-    if read.chain == next_read.chain and not (read.is_released or next_read.is_released):
-        return "leaves what no device read between two readings of one chain, whose registers count that time already"
-    return None
