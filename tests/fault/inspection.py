@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import httpx
 
@@ -51,7 +52,7 @@ def _check_device(read: Read, device: Device, made: list[tuple[str, Reading]]) -
     edges = made[: len(stored)][:: RECORD_S // EVERY_S]
     records = read.records_of_meter(chain.meter_no, 0, FOR_EVER)
     assert [(row.start_slot.hex(), row.end_slot.hex()) for row in records] == [
-        (start, end) for (start, _), (end, _) in zip(edges, edges[1:], strict=False)
+        (start, end) for (start, _), (end, _) in pairwise(edges)
     ]
     assert {row.status for row in records} <= {"ok"}
     if records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -16,8 +17,7 @@ from typing import Any, Self
 import httpx
 
 from tests.fault.nursery import NONE
-from wattseal.config import Settings, load_settings
-from wattseal.serve import make_site
+from wattseal.config import FILE_NAME, Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
@@ -33,22 +33,34 @@ class Died(AssertionError):
 
 
 class Lives:
-    """A site in `folder`, with its guard, and a server that is not started yet."""
+    """A site in `folder`, with its guard: `make` it first."""
 
-    def __init__(self, folder: Path, *, flaw: str = NONE, environment: dict[str, str] | None = None, **given: Any) -> None:  # noqa: ANN401 - values of any setting
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        flaw: str = NONE,
+        environment: dict[str, str] | None = None,
+        **given: Any,  # noqa: ANN401 - values of any setting
+    ) -> None:
         self.folder, self._flaw = folder, flaw
-        values = {"batch_max_s": 1, "batch_max_entries": 100, "anchor_interval_s": 1, "mining_interval_s": 1, "workers": 0}
-        site = folder / "site"
-        self.token = make_site(
-            Settings(data_dir=site, guard=folder / "guard" / "log", port=free_port(), **(values | given))
-        )
-        self.settings_path = site / "wattseal.toml"
-        self.settings = load_settings(self.settings_path)
-        self.url = f"http://127.0.0.1:{self.settings.port}"
+        self._given: dict[str, Any] = {
+            "data_dir": str(folder / "site"),
+            "guard": str(folder / "guard" / "log"),
+            "port": free_port(),
+            "batch_max_s": 1,
+            "batch_max_entries": 100,
+            "anchor_interval_s": 1,
+            "mining_interval_s": 1,
+            "workers": 0,
+            **given,
+        }
+        self.settings_path = folder / "site" / FILE_NAME
+        self.url = f"http://127.0.0.1:{self._given['port']}"
         self._environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"} | (environment or {})
         self._told: Queue[str] = Queue()
         self._pid: int | None = None
-        self.started = 0
+        self.token = ""
         self.errors_path = folder.parent / f"{folder.name} errors.txt"
 
     def __enter__(self) -> Self:
@@ -90,6 +102,8 @@ class Lives:
         except Empty:
             raise Died(f"no {word!r}: {self.errors()}") from None
         said, _, rest = line.partition(" ")
+        if said == "ended":
+            self._pid = None
         if said != word:
             raise Died(f"{line!r} in place of {word!r}: {self.errors()}")
         return rest
@@ -102,20 +116,37 @@ class Lives:
         """The end of what the servers wrote to stderr."""
         return self.errors_path.read_text(errors="replace")[-4_000:]
 
-    def begin(self) -> int:
-        """Start the server without waiting for it; its process id."""
+    def make(self) -> int:
+        """Make the site, in a process of its own that ends then; its id."""
+        self._tell(f"make {json.dumps(self._given)}")
+        pid = int(self._hear("pid"))
+        self.token = self._hear("token")
+        if self._hear("ended") != "0":
+            raise Died(self.errors())
+        return pid
+
+    @property
+    def settings(self) -> Settings:
+        """Of the site, once it is made."""
+        return load_settings(self.settings_path)
+
+    def _tell(self, line: str) -> None:
         if self._nursery.stdin is None:
             raise RuntimeError("not entered")
-        self._nursery.stdin.write(f"{self.settings_path}\n")
+        self._nursery.stdin.write(line + "\n")
         self._nursery.stdin.flush()
+
+    def begin(self) -> int:
+        """Start the server without waiting for it; its process id."""
+        self._tell(f"serve {self.settings_path}")
         self._pid = int(self._hear("pid"))
-        self.started += 1
         return self._pid
 
-    def start(self) -> None:
-        """Start the server and wait until it listens."""
-        self.begin()
+    def start(self) -> int:
+        """Start the server and wait until it listens; its process id."""
+        pid = self.begin()
         self._hear("at")
+        return pid
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         """End the server with a signal; its exit code, −9 after SIGKILL."""

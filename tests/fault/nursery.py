@@ -1,13 +1,15 @@
-"""A process that has loaded the server, and runs one in a fork of itself for each line that it is told.
+"""A process that has loaded the server, and in a fork of itself makes a site or runs a server as it is told.
 
 To load the server takes seconds, and these tests kill hundreds. What a fork runs is what `wattseal serve` runs.
 
-As a program: `python -m tests.fault.nursery FLAW`; it reads the names of settings files, and says `pid N`, `at URL` and
-`ended STATUS` for each. The flaws are for tests that must see a fault: a test that no flaw makes fail shows nothing.
+As a program: `python -m tests.fault.nursery FLAW`; it reads lines `make SETTINGS` (JSON) and `serve FILE`, and says for
+each `pid N`, then `token TOKEN` or `at URL`, and in the end `ended STATUS`. The flaws are those of a server: a test that none
+of them makes fail shows nothing.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import sys
@@ -32,14 +34,14 @@ def _small_wal() -> None:
 def _unsynced_store() -> None:
     from wattseal.log import sqlite
 
-    connect = sqlite.connect_writer
+    connect = sqlite.connect_writer  # type: ignore[attr-defined]
 
     def without_sync(path: Path) -> sqlite3.Connection:
         connection = connect(path)
         connection.execute("PRAGMA synchronous=OFF")
         return connection
 
-    sqlite.connect_writer = without_sync
+    sqlite.connect_writer = without_sync  # type: ignore[attr-defined]
 
 
 def _unsynced_guard() -> None:
@@ -55,7 +57,7 @@ def _unsynced_guard() -> None:
         def fsync(_: int) -> None:
             """Say that it was done."""
 
-    guard.os = Os()  # type: ignore[assignment]
+    guard.os = Os()  # type: ignore[assignment, attr-defined]
 
 
 def _late_commit() -> None:
@@ -96,17 +98,21 @@ def say(*words: object) -> None:
 
 def main(flaw: str) -> None:
     from wattseal import serve  # not above: the server's own workers load this file, too
-    from wattseal.config import load_settings
+    from wattseal.config import Settings, load_settings
 
-    FLAWS[flaw]()
     say("ready")
     for line in sys.stdin:
         child = os.fork()
         if not child:
+            say("pid", os.getpid())
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            serve.serve(load_settings(Path(line.strip())), lambda _, url: say("at", url))
+            task, _, what = line.strip().partition(" ")
+            if task == "make":
+                say("token", serve.make_site(Settings(**json.loads(what))))
+            else:
+                FLAWS[flaw]()
+                serve.serve(load_settings(Path(what)), lambda _, url: say("at", url))
             os._exit(0)
-        say("pid", child)
         _, status = os.waitpid(child, 0)
         say("ended", os.waitstatus_to_exitcode(status))
 

@@ -5,9 +5,7 @@ The page cache outlives the process, so this says nothing of a loss of power: th
 
 from __future__ import annotations
 
-import os
 import random
-import secrets
 import time
 from contextlib import closing
 from pathlib import Path
@@ -23,14 +21,6 @@ from wattseal.serve import read_store
 
 CONNECTIONS, DEVICES = 3, 3
 """The second: of each connection."""
-
-
-@pytest.fixture
-def seed() -> str:
-    """What the random moments come from; printed with a failure, and given again in WATTSEAL_SEED."""
-    chosen = os.environ.get("WATTSEAL_SEED") or secrets.token_hex(4)
-    print(f"WATTSEAL_SEED={chosen}")
-    return chosen
 
 
 def kill_at_random(lives: Lives, chance: random.Random) -> None:
@@ -49,6 +39,7 @@ def test_readings_over_http(tmp_path: Path, seed: str, workers: int, *, long: bo
     chance = random.Random(seed)
     devices = [Device(number, int(time.time())) for number in range(CONNECTIONS * DEVICES)]
     with Lives(tmp_path / "site", workers=workers) as lives, lives.client() as client, Watcher(lives.url) as watcher:
+        lives.make()
         lives.start()
         for device in devices:
             device.enrol(client)
@@ -73,6 +64,7 @@ def test_a_server_that_acknowledges_before_it_commits_is_found_out(tmp_path: Pat
     """So that the tests above can fail."""
     device = Device(0, int(time.time()))
     with Lives(tmp_path / "site", flaw=LATE_COMMIT, batch_max_s=3_600, batch_max_entries=10_000) as lives:
+        lives.make()
         lives.start()
         with lives.client() as client, closing(HttpLine(lives.url, lives.token)) as line:
             device.enrol(client)

@@ -86,7 +86,7 @@ static uint64_t log_end(void) {
 
 /* --- which files --- */
 
-/* The absolute path below the root, or NULL for any other. */
+/* The absolute path of the root or of what is below it, or NULL for any other. */
 static const char *below(int folder, const char *path, char *buffer) {
     const char *root = getenv("UNSYNCED_ROOT");
     if (!root || !path) return NULL;
@@ -101,7 +101,7 @@ static const char *below(int folder, const char *path, char *buffer) {
         path = buffer;
     }
     size_t length = strlen(root), whole = strlen(path);
-    if (strncmp(path, root, length) || path[length] != '/') return NULL;
+    if (strncmp(path, root, length) || (path[length] && path[length] != '/')) return NULL;
     if (whole > 4 && !strcmp(path + whole - 4, "-shm")) return NULL;
     return path;
 }
