@@ -136,9 +136,9 @@ class Lives:
         self._nursery.stdin.write(line + "\n")
         self._nursery.stdin.flush()
 
-    def begin(self) -> int:
+    def begin(self, **environment: str) -> int:
         """Start the server without waiting for it; its process id."""
-        self._tell(f"serve {self.settings_path}")
+        self._tell(f"serve {json.dumps({'settings': str(self.settings_path), 'environment': environment})}")
         self._pid = int(self._hear("pid"))
         return self._pid
 
@@ -147,6 +147,16 @@ class Lives:
         pid = self.begin()
         self._hear("at")
         return pid
+
+    def wait_for_start(self) -> bool:
+        """After `begin`: whether it listens; otherwise it has ended."""
+        try:
+            self._hear("at")
+        except Died:
+            if self._pid is None:
+                return False
+            raise
+        return True
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         """End the server with a signal; its exit code, −9 after SIGKILL."""

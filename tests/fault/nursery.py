@@ -2,9 +2,9 @@
 
 To load the server takes seconds, and these tests kill hundreds. What a fork runs is what `wattseal serve` runs.
 
-As a program: `python -m tests.fault.nursery FLAW`; it reads lines `make SETTINGS` (JSON) and `serve FILE`, and says for
-each `pid N`, then `token TOKEN` or `at URL`, and in the end `ended STATUS`. The flaws are those of a server: a test that none
-of them makes fail shows nothing.
+As a program: `python -m tests.fault.nursery FLAW`; it reads lines `make SETTINGS` and `serve WHAT`, both with JSON, and
+says for each `pid N`, then `token TOKEN` or `at URL`, and in the end `ended STATUS`. The flaws are those of a server: a
+test that none of them makes fail shows nothing.
 """
 
 from __future__ import annotations
@@ -91,15 +91,18 @@ FLAWS: dict[str, Callable[[], None]] = {
 }
 
 
+TOLD = os.dup(1)
+
+
 def say(*words: object) -> None:
-    sys.stdout.write(" ".join(map(str, words)) + "\n")
-    sys.stdout.flush()
+    os.write(TOLD, (" ".join(map(str, words)) + "\n").encode())
 
 
 def main(flaw: str) -> None:
     from wattseal import serve  # not above: the server's own workers load this file, too
     from wattseal.config import Settings, load_settings
 
+    os.dup2(2, 1)  # what the server logs is not for the test
     say("ready")
     for line in sys.stdin:
         child = os.fork()
@@ -111,7 +114,9 @@ def main(flaw: str) -> None:
                 say("token", serve.make_site(Settings(**json.loads(what))))
             else:
                 FLAWS[flaw]()
-                serve.serve(load_settings(Path(what)), lambda _, url: say("at", url))
+                given = json.loads(what)
+                os.environ.update(given["environment"])
+                serve.serve(load_settings(Path(given["settings"])), lambda _, url: say("at", url))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         say("ended", os.waitstatus_to_exitcode(status))

@@ -25,6 +25,8 @@ from tests.fault.missing import missing
 
 SECTOR: Final = 512
 _HEAD: Final = struct.Struct("<cbHIQQ")
+BEFORE: Final = -1
+"""The place in the log of what an earlier process did."""
 SOURCE: Final = Path(__file__).with_name("unsynced.c")
 
 
@@ -132,6 +134,10 @@ class Disk:
             content = data[begin + path_bytes : end]
             self._call(place, call.decode(), path, content, inode, offset, created=bool(created))
             place = end
+        self._renamings = [renaming._replace(place=BEFORE) for renaming in self._renamings]
+        for node in self._nodes.values():
+            if isinstance(node, File):
+                node.pending = [change._replace(place=BEFORE) for change in node.pending]
 
     def _call(self, place: int, call: str, path: str, data: bytes, inode: int, offset: int, *, created: bool) -> None:
         match call:
@@ -147,6 +153,9 @@ class Disk:
                 self._file(inode).pending.append(Change(place, offset, None))
             case "s":
                 self._file(inode).sync(offset)
+            case "f":
+                if isinstance(node := self._nodes[inode], File):
+                    node.pending = [change for change in node.pending if change.place >= offset]
             case "d":
                 self._sync_folder(next(path for path, node in self.names.items() if node is self._nodes[inode]), offset)
             case "u" | "x":

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.contract.stores import calls_stored, child, open_store
@@ -48,12 +50,15 @@ class Machine:
             "UNSYNCED_LOG": str(self._log),
         }
 
-    def cut(self, *pids: int, torn: random.Random | None = None) -> None:
-        """After these processes ended, one after the other: leave what a loss of power would."""
-        for pid in pids:
-            log = self._log.with_name(f"log.{pid}")
-            self._disk.follow(log)
-            log.unlink(missing_ok=True)
+    def goes_on(self, pid: int) -> None:
+        """After this process ended: the page cache is still there for the next one."""
+        log = self._log.with_name(f"log.{pid}")
+        self._disk.follow(log)
+        log.unlink()
+
+    def cut(self, pid: int, torn: random.Random | None = None) -> None:
+        """After this process ended: leave what a loss of power would."""
+        self.goes_on(pid)
         self._disk.cut(torn)
         self._disk = Disk(self.root)
 
@@ -217,3 +222,48 @@ def test_a_server_that_does_not_sync_is_found_out(machine: Machine, seed: str, f
         else:
             with pytest.raises(Died, match="the guard"):
                 lives.start()
+
+
+@pytest.mark.parametrize("kind", ["s", "w"])
+def test_a_failed_call_halts_the_server_and_is_made_good(machine: Machine, seed: str, kind: str, *, long: bool) -> None:
+    """One sync or one write fails, any of them. The next server finds what the system shows; then the power goes."""
+    chance = random.Random(seed)
+    devices = [Device(number, int(time.time())) for number in range(3)]
+    halts = 0
+    with (
+        Lives(machine.root, flaw=SMALL_WAL, environment=machine.environment) as lives,
+        Watcher(lives.url) as watcher,
+    ):
+        machine.goes_on(lives.make())
+        with lives.client() as client, closing(HttpLine(lives.url, lives.token)) as line:
+            pid = lives.start()
+            for device in devices:
+                device.enrol(client)
+            lives.kill()
+            machine.goes_on(pid)
+            with sending([(line, devices)], seed) as load:
+                for _ in range(40 if long else 4):
+                    pid = lives.begin(UNSYNCED_FAIL=f"{kind}{int(2 ** chance.uniform(0, 8))}")
+                    if lives.wait_for_start():
+                        wait_until(lambda: is_halted(client), load)
+                        halts += 1
+                        at = sum(device.acknowledged for device in devices)
+                        time.sleep(0.2)
+                        assert sum(device.acknowledged for device in devices) == at
+                        lives.kill(chance.choice([signal.SIGKILL, signal.SIGTERM]))
+                    machine.goes_on(pid)
+                    pid = lives.start()
+                    time.sleep(chance.uniform(0, 1))
+                    lives.kill()
+                    machine.cut(pid)
+                    load.check()
+                pid = lives.start()
+            finish(line, devices)
+            inspect(lives.settings, client, watcher, devices)
+    assert halts
+
+
+def is_halted(client: httpx.Client) -> bool:
+    answer = client.get("/health")
+    assert (answer.status_code == 503) == (answer.json()["status"] == "halted")
+    return answer.status_code == 503

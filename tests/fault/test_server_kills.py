@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.devices import Device, HttpLine, finish, sending, wait_until
+from tests.fault.devices import Device, HttpLine, Sending, finish, sending, wait_until
 from tests.fault.inspection import check_devices, inspect
 from tests.fault.lives import Lives
 from tests.fault.nursery import LATE_COMMIT
@@ -34,28 +34,34 @@ def kill_at_random(lives: Lives, chance: random.Random) -> None:
     assert lives.kill() == -9, lives.errors()
 
 
+def kill_often(lives: Lives, load: Sending, seed: str, times: int) -> None:
+    """Kill a server that runs, and the next ones; leave one running that has had time to work."""
+    chance = random.Random(seed)
+    time.sleep(chance.uniform(0, 0.8))
+    lives.kill()
+    for _ in range(times - 1):
+        kill_at_random(lives, chance)
+        load.check()
+    lives.start()
+    time.sleep(0.5)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_readings_over_http(tmp_path: Path, seed: str, workers: int, *, long: bool) -> None:
-    chance = random.Random(seed)
     devices = [Device(number, int(time.time())) for number in range(CONNECTIONS * DEVICES)]
-    with Lives(tmp_path / "site", workers=workers) as lives, lives.client() as client, Watcher(lives.url) as watcher:
+    with Lives(tmp_path / "site", workers=workers) as lives, Watcher(lives.url) as watcher:
         lives.make()
-        lives.start()
-        for device in devices:
-            device.enrol(client)
-        lines = [HttpLine(lives.url, lives.token) for _ in range(CONNECTIONS)]
-        with sending([(line, devices[at::CONNECTIONS]) for at, line in enumerate(lines)], seed) as load:
-            time.sleep(chance.uniform(0, 0.8))
-            lives.kill()
-            for _ in range(50 if long else 4):
-                kill_at_random(lives, chance)
-                load.check()
+        with lives.client() as client:
             lives.start()
-            time.sleep(0.5)
-        finish(lines[0], devices)
-        for line in lines:
-            line.close()
-        inspect(lives.settings, client, watcher, devices)
+            for device in devices:
+                device.enrol(client)
+            lines = [HttpLine(lives.url, lives.token) for _ in range(CONNECTIONS)]
+            with sending([(line, devices[at::CONNECTIONS]) for at, line in enumerate(lines)], seed) as load:
+                kill_often(lives, load, seed, 50 if long else 5)
+            finish(lines[0], devices)
+            for line in lines:
+                line.close()
+            inspect(lives.settings, client, watcher, devices)
         assert all(device.acknowledged > 10 for device in devices)
         assert len(watcher.notes) > 3
 

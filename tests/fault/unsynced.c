@@ -6,6 +6,9 @@
  * sync after it is done, since only then it holds, with the place in the log where it began: what came later it does not
  * cover. The log itself lies in the page cache, which a killed process leaves behind.
  *
+ * With UNSYNCED_FAIL=s12 the twelfth sync of such a file or folder fails with EIO, with UNSYNCED_FAIL=w12 the twelfth
+ * write. After a failed sync the system shows what was written, and takes it for clean: no later sync writes it again.
+ *
  * Not noted: files below <folder> that end in -shm (SQLite maps them, and makes them anew after a crash), and calls that
  * neither SQLite nor the server make there: mmap, sendfile, copy_file_range, link. */
 
@@ -28,7 +31,8 @@
 
 /* One record: this header, then `path_bytes` of path, then `data_bytes` of data. Little-endian, as the machine is. */
 struct record {
-    char call; /* o open, w write, t truncate, s sync, d sync of a directory, u unlink, r rename, m mkdir, x rmdir */
+    char call; /* o open, w write, t truncate, s sync, f failed sync, d sync of a directory, u unlink, r rename, m mkdir,
+                  x rmdir */
     char created;
     uint16_t path_bytes;
     uint32_t data_bytes;
@@ -158,11 +162,23 @@ int creat64(const char *path, mode_t mode) { return open_any(AT_FDCWD, path, O_W
 
 /* --- content --- */
 
+/* Whether this call, with the lock, is the one that is to fail. */
+static int fails(char kind) {
+    static long counts[256];
+    const char *plan = getenv("UNSYNCED_FAIL");
+    return plan && plan[0] == kind && ++counts[(unsigned char)kind] == atol(plan + 1);
+}
+
 static ssize_t write_any(int fd, const struct iovec *data, int count, off_t offset, int is_at) {
     struct stat status;
     ssize_t wrote;
     pthread_mutex_lock(&lock);
     if (is_seen(fd, &status)) {
+        if (fails('w')) {
+            pthread_mutex_unlock(&lock);
+            errno = EIO;
+            return -1;
+        }
         off_t place = is_at ? offset : (fcntl(fd, F_GETFL) & O_APPEND) ? status.st_size : lseek(fd, 0, SEEK_CUR);
         note((struct record){.call = 'w', .inode = status.st_ino, .offset = place}, NULL, data, count);
         wrote = is_at ? syscall(SYS_pwritev, fd, data, count, offset, 0) : syscall(SYS_writev, fd, data, count);
@@ -211,10 +227,11 @@ static int sync_any(int fd, long call) {
     pthread_mutex_lock(&lock);
     int is_mine = is_seen(fd, &status);
     uint64_t began = is_mine ? log_end() : 0;
+    int is_failing = is_mine && fails('s');
     pthread_mutex_unlock(&lock);
-    int result = syscall(call, fd), error = errno;
-    if (is_mine && !result) {
-        char kind = S_ISDIR(status.st_mode) ? 'd' : 's';
+    int result = is_failing ? -1 : syscall(call, fd), error = is_failing ? EIO : errno;
+    if (is_mine && (!result || is_failing)) {
+        char kind = is_failing ? 'f' : S_ISDIR(status.st_mode) ? 'd' : 's';
         pthread_mutex_lock(&lock);
         note((struct record){.call = kind, .inode = status.st_ino, .offset = began}, NULL, NULL, 0);
         pthread_mutex_unlock(&lock);
