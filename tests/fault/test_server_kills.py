@@ -62,8 +62,8 @@ def test_readings_over_http(tmp_path: Path, seed: str, workers: int, *, long: bo
             for line in lines:
                 line.close()
             inspect(lives.settings, client, watcher, devices)
-        assert all(device.acknowledged > 10 for device in devices)
-        assert len(watcher.notes) > 3
+        assert all(device.acknowledged for device in devices)
+        assert len(watcher.notes) > 1
 
 
 def test_a_server_that_acknowledges_before_it_commits_is_found_out(tmp_path: Path, seed: str) -> None:
