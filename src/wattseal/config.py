@@ -28,6 +28,7 @@ from wattseal.core.refusal import Refusal
 from wattseal.ingest.mqtt_broker import Broker, parse_loopback, parse_url, read_password, tls_context
 from wattseal.ingest.mqtt_topic import DEFAULT_FILTER, check_filter
 from wattseal.log.database_url import DatabaseUrl, is_database_url
+from wattseal.log.durable import sync_folder
 
 FILE_NAME = "wattseal.toml"
 FILE_VARIABLE = "WATTSEAL_CONFIG"
@@ -316,7 +317,10 @@ def settings_text(settings: Settings) -> str:
 
 
 def write_settings(path: Path, text: str) -> None:
-    """Write a settings file, whole or not at all; for its owner alone, since a database's password may stand in it."""
+    """Write a settings file, durably, whole or not at all.
+
+    For its owner alone, since a database's password may stand in it.
+    """
     temporary = path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -326,6 +330,7 @@ def write_settings(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    sync_folder(path.parent)
 
 
 def database_line(database: DatabaseUrl, *, hidden: bool = False) -> str:

@@ -41,6 +41,7 @@ from wattseal.ingest.mqtt_embedded import EMBEDDED_TOPIC, embedded_broker
 from wattseal.ingest.settings import Settings as IngestSettings
 from wattseal.ingest.writer import NS, ClockNs
 from wattseal.log.database_url import DatabaseUrl
+from wattseal.log.durable import make_folder
 from wattseal.log.guard import Guard
 from wattseal.log.key_file import make_key_file, read_key_file
 from wattseal.log.move import Source, Target
@@ -87,7 +88,7 @@ def make_site(settings: Settings) -> str:
         with suppress(FileNotFoundError), closing(open_store(place, read_only=True)) as store, store.read() as read:
             if any(read.counts().values()):
                 raise Refusal("database", f"{place} holds a store already")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     token, row = mint("first operator", ["operator"], [], int(time.time()))
     # The store first: a server may refuse it, and then nothing stands in the way of trying again.
     with closing(open_store(place, create=True)) as store:

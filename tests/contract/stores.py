@@ -188,6 +188,7 @@ class Child:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.pid = process.pid
 
     @staticmethod
     def _pipe(pipe: IO[str] | None) -> IO[str]:

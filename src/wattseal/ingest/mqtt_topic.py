@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 from wattseal.core.refusal import Refusal
 from wattseal.core.units import identifier
 
-DEFAULT_FILTER: Final = "$share/wattseal/energy/+/+/+"
+DEFAULT_FILTER: Final = "energy/+/+/+"
+"""Not shared: Mosquitto saves no shared subscription, and drops what comes after its restart (docs/spec/mqtt.md §1)."""
 MAX_TOPIC_BYTES: Final = 1_024
 _FIELDS: Final = ("site_id", "iot_device_id", "meter_id")
 _CACHED: Final = 32_768
@@ -28,7 +29,7 @@ def check_filter(text: str) -> str:
     levels = text.split("/")
     if levels[0] == "$share":
         if len(levels) < 3 or not levels[1]:
-            raise Refusal("mqtt_topic", f"a shared subscription has a name, as in {DEFAULT_FILTER}")
+            raise Refusal("mqtt_topic", f"a shared subscription has a name, as in $share/wattseal/{DEFAULT_FILTER}")
         levels = levels[2:]
     if len(levels) < 4 or not all(levels):
         raise Refusal("mqtt_topic", "must have a first level and then site, device and meter, as in energy/+/+/+")

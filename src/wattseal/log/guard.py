@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from wattseal.core.note import MAX_NOTE_BYTES
 from wattseal.core.refusal import Refusal
+from wattseal.log.durable import make_folder
 
 _MODE: Final = 0o644
 
@@ -50,7 +51,7 @@ class Guard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _make_folder(path.parent)
+        make_folder(path.parent)
         # The lock is a file of its own, because the guard itself is replaced by another file each time.
         self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         try:
@@ -111,19 +112,6 @@ class Guard:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, durably."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    above = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(above)
-    finally:
-        os.close(above)
 
 
 _OPEN: Final[weakref.WeakSet[Guard]] = weakref.WeakSet()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 from wattseal.core.note_key import SEED_BYTES, Ed25519Signer
+from wattseal.log.durable import make_file
 
 _OWNER_ONLY = 0o600
 
@@ -14,10 +14,7 @@ _OWNER_ONLY = 0o600
 def make_key_file(path: Path, name: str) -> None:
     """Make a new key of that name, durably; FileExistsError where a file is, since no key may be lost."""
     text = Ed25519Signer(name, secrets.token_bytes(SEED_BYTES)).skey + "\n"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY), "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    make_file(path, text.encode("ascii"), _OWNER_ONLY)
 
 
 def read_key_file(path: Path) -> Ed25519Signer:
