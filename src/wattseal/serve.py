@@ -25,8 +25,10 @@ from wattseal.anchor.schedule import Schedule
 from wattseal.anchor.simulated_store import stored_chain
 from wattseal.api.access_token import TokenBook, mint
 from wattseal.api.app import build_app
+from wattseal.api.connections import ConnectionLimits, protocol_within
 from wattseal.api.health import gauges
 from wattseal.api.metrics import Metrics
+from wattseal.api.open_files import ACCEPTED_AT_ONCE, make_room
 from wattseal.api.services import Services
 from wattseal.api.source_rate import SourceRate
 from wattseal.config import FILE_NAME, Settings, settings_text
@@ -47,6 +49,7 @@ T = TypeVar("T")
 
 _STOP_S: Final = 10
 _STEP_S: Final = 1
+_BACKLOG: Final = 1_024
 _log = structlog.get_logger()
 
 
@@ -148,6 +151,9 @@ async def run_site(
             tokens=_tokens(store),
             rate=SourceRate(settings.anonymous_per_s, settings.anonymous_burst),
             metrics=Metrics(),
+            connections=ConnectionLimits(
+                settings.max_connections, settings.max_connections_per_address, settings.trusted_proxies
+            ),
         )
         services.metrics.watch(lambda: gauges(services))
         yield Site(settings, store, sequencer, ingest, attestor, operator, services)
@@ -236,6 +242,12 @@ def write_store(settings: Settings) -> Iterator[Store]:
 class _Server(uvicorn.Server):
     """A server whose signals are handled by `serve`: uvicorn would end the process before the site is closed."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. uvicorn's backlog is how many connections it takes at a time; the system may keep more waiting."""
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(_BACKLOG)
+
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # a context manager as well
         return nullcontext()
 
@@ -250,7 +262,11 @@ def serve(settings: Settings, started: Callable[[Site, str], None] = lambda _sit
 
 async def _serve(settings: Settings, started: Callable[[Site, str], None]) -> None:
     with closing(_listen(settings)) as listening:
+        connections = make_room(settings.max_connections, settings.workers)
+        if connections < settings.max_connections:
+            _log.warning("fewer connections", wanted=settings.max_connections, allowed=connections, why="open files")
         async with run_site(settings) as site:
+            site.services.connections.most = connections
             server = _Server(_configured(site))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -275,7 +291,8 @@ def _configured(site: Site) -> uvicorn.Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,
         server_header=False,
-        limit_concurrency=settings.max_connections,
+        http=protocol_within(site.services.connections, settings.head_timeout_s),
+        backlog=ACCEPTED_AT_ONCE,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_STOP_S,
     )
@@ -283,7 +300,7 @@ def _configured(site: Site) -> uvicorn.Config:
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=1_024)
+    return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
 
 
 def _stop(server: uvicorn.Server) -> None:

@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from wattseal.anchor.attest import Attestor
 from wattseal.api.access_token import NOBODY, Caller, TokenBook, TokenError
+from wattseal.api.connections import ConnectionLimits
 from wattseal.api.metrics import Metrics
 from wattseal.api.problem import Problem, busy
 from wattseal.api.source_rate import SourceRate
@@ -40,6 +41,7 @@ class Services:
     tokens: TokenBook
     rate: SourceRate
     metrics: Metrics
+    connections: ConnectionLimits
     _heavy: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_HEAVY_AT_ONCE))
 
     def now(self) -> int:

@@ -27,7 +27,7 @@ from wattseal.ingest.settings import Settings
 from wattseal.ingest.workers import Examiner
 from wattseal.ingest.writer import NS, ClockNs, Writer
 from wattseal.log.port import BatchRow, InboxRow, Store, Write
-from wattseal.log.sequencer import Halted, Sequencer
+from wattseal.log.sequencer import Halted, Sequencer, Starved
 
 T = TypeVar("T")
 
@@ -168,6 +168,8 @@ class Ingest:
             self._loop.call_soon(self._hand_over)
         self._outbox.append(waiting)
         await waiting.done
+        if isinstance(job.error, Starved):
+            raise Busy(_RETRY_S, str(job.error)) from job.error
         if job.error is not None:
             raise job.error
         return job.result

@@ -22,7 +22,7 @@ from wattseal.ingest.reported import ReportedAdmission
 from wattseal.ingest.settings import Settings
 from wattseal.ingest.standing import Standings
 from wattseal.log.port import BatchRow, InboxRow, Store
-from wattseal.log.sequencer import Halted, Sequencer
+from wattseal.log.sequencer import Halted, Sequencer, Starved
 
 T = TypeVar("T")
 ClockNs: TypeAlias = Callable[[], int]
@@ -96,7 +96,7 @@ class Writer:
             elif self.inbox:
                 self._transact(lambda _: None)
             self._close_batch_if_due(now_s)
-        except Halted:
+        except (Halted, Starved):
             return  # the sequencer keeps the reason, and every job is told it
 
     def _share(self, jobs: Sequence[SharedJob]) -> None:

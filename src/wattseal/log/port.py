@@ -11,6 +11,8 @@ Promises, held by one contract suite over every implementation (tests/contract/t
    attestation, of a token; a batch's checkpoint; a bounded inbox forgets its oldest.
 5. An error of the device or the file system is raised as it is. The caller halts; it does not try again: every later
    `write()` is refused (`StoreFailed`), because after a failed fsync nobody can tell what is on the disk.
+6. Where a `read()` cannot begin because the process or the system has no file descriptor left, the error is an OSError
+   with EMFILE or ENFILE. That says nothing about the device, and trying again is right.
 """
 
 from __future__ import annotations
