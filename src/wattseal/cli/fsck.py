@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +29,9 @@ def fsck(
         bool,
         typer.Option("--rebuild-tiles", help="First write damaged tiles anew from the rows; needs the server stopped."),
     ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out the signatures of readings, which take most of the time.")
+    ] = False,
     vkey: Annotated[
         str | None,
         typer.Option(help="The log's public key; by default that of this site.", show_default=False),
@@ -36,6 +40,8 @@ def fsck(
     as_json: Json = False,
 ) -> None:
     """Recompute every entry, leaf, tile, root, total, registry map and signature from what is stored, and compare.
+
+    It looks at every stored reading and anchor, too, and at the indexes by which the store finds them.
 
     Exit code 0: nothing differs. 1: something does; the first index that is affected is named. Without
     `--rebuild-tiles` it only reads, and may run beside the server. What to do: docs/operate/recovery.md.
@@ -59,8 +65,9 @@ def fsck(
         verifier = Verifier.from_vkey(vkey) if vkey else _own_key(config)
         if rebuild_tiles:
             _rebuild(settings, verifier, quiet=as_json)
-        with read_store(settings) as store, progress("entries", shown=not as_json) as bar:
-            report = check_store(store, read_guard(settings.guard_path), verifier, progress=bar)
+        with read_store(settings) as store, progress("entries and readings", shown=not as_json) as bar:
+            guard, workers = read_guard(settings.guard_path), None if quick else os.cpu_count() or 1
+            report = check_store(store, guard, verifier, progress=bar, signature_workers=workers)
     print(json.dumps(asdict(report), ensure_ascii=False) if as_json else _text(report))
     raise typer.Exit(0 if report.ok else 1)
 

@@ -246,6 +246,9 @@ class Read(Protocol):
         All of a chain that has no boundary.
         """
 
+    def unchained_readings(self, skip: int = 0, limit: int = 100_000) -> Sequence[ReadingRow]:
+        """Readings of meters that were not registered, in the order in which they came, without the first `skip`."""
+
     def set_aside_by_digest(self, digest: bytes) -> ReadingRow | None:
         """The first set-aside reading with that payload digest, of whatever chain or of none."""
 
@@ -275,6 +278,12 @@ class Read(Protocol):
 
     def inbox(self, limit: int = 100) -> Sequence[InboxRow]:
         """Refused bytes, the newest first."""
+
+    def check_indexes(self) -> Iterable[str]:
+        """What is wrong with tables that only this store's own queries use, a sentence each; for fsck.
+
+        Nothing where they hold exactly what the rows of entries and readings lead to, or where there are none.
+        """
 
     def counts(self) -> dict[str, int]:
         """Rows by table name, without counting those of the large ones; for health and fsck."""
