@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     anonymous_burst: int = Field(default=2_000, ge=1)
     """Readings at once from one address without a token."""
 
+    anonymous_large_per_s: int = Field(default=2, ge=1)
+    """Bundles and exports a second for one address without a token, in the long run."""
+    anonymous_large_burst: int = Field(default=60, ge=1)
+    """Bundles and exports at once for one address without a token."""
+
     batch_max_s: int = Field(default=60, ge=1)
     """A batch closes at the latest after this time."""
     batch_max_entries: int = Field(default=100_000, ge=1)

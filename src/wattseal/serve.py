@@ -27,6 +27,7 @@ from wattseal.api.access_token import TokenBook, mint
 from wattseal.api.app import build_app
 from wattseal.api.connections import ConnectionLimits, protocol_within
 from wattseal.api.health import gauges
+from wattseal.api.heavy_work import HeavyWork
 from wattseal.api.metrics import Metrics
 from wattseal.api.open_files import ACCEPTED_AT_ONCE, make_room
 from wattseal.api.services import Services
@@ -151,6 +152,7 @@ async def run_site(
             tokens=_tokens(store),
             rate=SourceRate(settings.anonymous_per_s, settings.anonymous_burst),
             metrics=Metrics(),
+            heavy_work=HeavyWork(settings.anonymous_large_per_s, settings.anonymous_large_burst),
             connections=ConnectionLimits(
                 settings.max_connections, settings.max_connections_per_address, settings.trusted_proxies
             ),

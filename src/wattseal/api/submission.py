@@ -20,7 +20,7 @@ from wattseal.api.answer import answer, described
 from wattseal.api.problem import Problem, refused
 from wattseal.api.reading_sequence import split_readings
 from wattseal.api.record_view import RECORD_EXAMPLE
-from wattseal.api.services import AnyCaller, Here, Services, forbidden, unauthorized
+from wattseal.api.services import AnyCaller, Here, Services, forbidden, source_address, unauthorized
 from wattseal.core import jcs
 from wattseal.core.refusal import Refusal
 from wattseal.core.registry import meter_path
@@ -182,7 +182,7 @@ async def submit(request: Request, here: Here, caller: AnyCaller) -> Response:
 
 async def _readings(request: Request, here: Services, caller: Caller, items: Sequence[bytes]) -> Sequence[Receipt]:
     is_trusted = not caller.scopes.isdisjoint(("operator", "enrol", "report"))
-    source = "" if request.client is None else request.client.host
+    source = source_address(request)
     if not is_trusted:
         _check_rate(here, source, len(items))
     return await here.ingest.submit_readings(items, trusted=is_trusted, source=source)
