@@ -23,6 +23,7 @@ from anyio.from_thread import start_blocking_portal
 from wattseal.anchor.attest import Attestor
 from wattseal.anchor.schedule import Schedule
 from wattseal.anchor.simulated_store import stored_chain
+from wattseal.api import event_log
 from wattseal.api.access_token import TokenBook, mint
 from wattseal.api.app import build_app
 from wattseal.api.connections import ConnectionLimits, protocol_within
@@ -32,6 +33,7 @@ from wattseal.api.metrics import Metrics
 from wattseal.api.open_files import ACCEPTED_AT_ONCE, make_room
 from wattseal.api.services import Services
 from wattseal.api.source_rate import SourceRate
+from wattseal.api.watch import Watch
 from wattseal.config import FILE_NAME, Settings, settings_text
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.refusal import Refusal
@@ -142,6 +144,8 @@ async def run_site(
             commit = _CommitFromThreads(ingest)
             chain = await asyncio.to_thread(stored_chain, store, commit, now)
             attestor = Attestor(chain, store, commit, chain)
+        metrics = Metrics()
+        watch = Watch(metrics, now)
         services = Services(
             settings=settings,
             store=store,
@@ -151,13 +155,14 @@ async def run_site(
             operator=operator,
             tokens=_tokens(store),
             rate=SourceRate(settings.anonymous_per_s, settings.anonymous_burst),
-            metrics=Metrics(),
+            metrics=metrics,
+            watch=watch,
             heavy_work=HeavyWork(settings.anonymous_large_per_s, settings.anonymous_large_burst),
             connections=ConnectionLimits(
                 settings.max_connections, settings.max_connections_per_address, settings.trusted_proxies
             ),
         )
-        services.metrics.watch(lambda: gauges(services))
+        metrics.watch(lambda: gauges(services))
         yield Site(settings, store, sequencer, ingest, attestor, operator, services)
 
 
@@ -263,6 +268,7 @@ def serve(settings: Settings, started: Callable[[Site, str], None] = lambda _sit
 
 
 async def _serve(settings: Settings, started: Callable[[Site, str], None]) -> None:
+    event_log.configure()
     with closing(_listen(settings)) as listening:
         connections = make_room(settings.max_connections, settings.workers)
         if connections < settings.max_connections:
@@ -275,11 +281,15 @@ async def _serve(settings: Settings, started: Callable[[Site, str], None]) -> No
                 loop.add_signal_handler(number, _stop, server)
             host, port = listening.getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            anchoring = asyncio.create_task(_keep_anchoring(site, server))
+            site.ingest.watch(site.services.watch)
+            beside = [asyncio.create_task(task(site, server)) for task in (_keep_anchoring, _tell_halt)]
             server.config.load()
+            _log.info("started", url=url, origin=settings.origin, entries=site.sequencer.next_idx)
             started(site, url)
             await server.serve(sockets=[listening])
-            await anchoring
+            await asyncio.gather(*beside)
+            _log.info("stopping", waiting=site.ingest.waiting)
+    _log.info("stopped")
 
 
 def _configured(site: Site) -> uvicorn.Config:
@@ -309,6 +319,15 @@ def _stop(server: uvicorn.Server) -> None:
     if server.should_exit:
         server.force_exit = True
     server.should_exit = True
+
+
+async def _tell_halt(site: Site, server: uvicorn.Server) -> None:
+    """Log once why nothing is written any more, also where nobody sends anything."""
+    while not server.should_exit:
+        if site.ingest.halted is not None:
+            _log.error("halted", reason=site.ingest.halted, what_to_do="docs/operate/recovery.md")
+            return
+        await asyncio.sleep(_STEP_S)
 
 
 async def _keep_anchoring(site: Site, server: uvicorn.Server) -> None:

@@ -193,8 +193,7 @@ async def _on_busy_store(_: Request, __: StoreBusy) -> Response:
     return busy(5).response()
 
 
-async def _on_halt(_: Request, error: Halted) -> Response:
-    _log.error("halted", reason=str(error))
+async def _on_halt(_: Request, __: Halted) -> Response:
     problem = Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "halted",

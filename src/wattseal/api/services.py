@@ -19,6 +19,7 @@ from wattseal.api.heavy_work import HeavyWork
 from wattseal.api.metrics import Metrics
 from wattseal.api.problem import Problem
 from wattseal.api.source_rate import SourceRate
+from wattseal.api.watch import Watch
 from wattseal.config import Settings
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.ingest.ingest import Ingest
@@ -39,6 +40,7 @@ class Services:
     tokens: TokenBook
     rate: SourceRate
     metrics: Metrics
+    watch: Watch
     connections: ConnectionLimits
     heavy_work: HeavyWork
 

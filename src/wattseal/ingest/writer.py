@@ -21,6 +21,7 @@ from wattseal.ingest.registry import Registry
 from wattseal.ingest.reported import ReportedAdmission
 from wattseal.ingest.settings import Settings
 from wattseal.ingest.standing import Standings
+from wattseal.ingest.watcher import NoWatcher, Watcher
 from wattseal.log.port import BatchRow, InboxRow, Store
 from wattseal.log.sequencer import Halted, Sequencer, Starved
 
@@ -48,6 +49,7 @@ class Writer:
             self._memory = Memory(standings, released_digests(read))
             last = next(iter(read.batches(limit=1, newest_first=True)), None)
         self._standings = standings
+        self.watcher: Watcher = NoWatcher()
         self.reported = ReportedAdmission(gateway, self.enrolment, register=settings.register_reported)
         self.inbox: deque[InboxRow] = deque(maxlen=_INBOX_WAITING)
         """Any thread may add; written with the next transaction. What is lost with a crash was never acknowledged."""
@@ -162,5 +164,7 @@ class Writer:
 
     def _close_batch(self, now_s: int) -> BatchRow:
         row = self._sequencer.close_batch(now_s, self.enrolment.registry.commitment())
+        if row.last_idx >= self._closed_idx:
+            self.watcher.batch_closed(row)
         self._closed_idx, self._batch_since_s = row.last_idx + 1, None
         return row

@@ -50,7 +50,7 @@ def _fault(read: Read, row: AttestationRow) -> str | None:
         return None if is_empty else f"it is {row.state}, and yet names a block"
     if row.evidence is None:
         return f"it is {row.state}, and its evidence is missing"
-    evidence = BitcoinEvidence.from_json(json.loads(row.evidence))
+    evidence = BitcoinEvidence.from_json(json.loads(row.evidence, parse_float=str))
     found = check(evidence, row.digest, None)
     if found.state == "no":
         return f"its evidence is wrong: {found.reason}"
