@@ -142,6 +142,14 @@ def test_a_server_without_a_chain(tmp_path: Path) -> None:
         assert good(server.as_nobody.get("/api/v1/batches"))["items"][0]["anchors"] == []
 
 
+def test_a_server_without_workers(tmp_path: Path) -> None:
+    """It checks signatures by itself."""
+    with Server(tmp_path, workers=0) as server:
+        device = Device("site", "d")
+        server.enrol(device)
+        assert [result["outcome"] for result in server.send(device.next(), device.next())] == ["admitted"] * 2
+
+
 def test_a_log_that_halts_stays_readable_and_says_so(server: Server) -> None:
     """The guard is changed under the running server: it signs nothing any more and acknowledges nothing."""
     device = Device("site", "d")

@@ -85,7 +85,11 @@ class Settings(BaseSettings):
     trusted_proxies: str = ""
     """Addresses of proxies whose X-Forwarded-For counts, comma-separated."""
     max_connections: int = Field(default=1_000, ge=1)
-    """Connections at once; further ones get a 503."""
+    """Connections at once; further ones get a 503. The system's limit of open files may allow fewer."""
+    max_connections_per_address: int = Field(default=200, ge=1)
+    """Connections at once from one address, or one /64 network of IPv6; those of trusted proxies are not counted."""
+    head_timeout_s: int = Field(default=10, ge=1)
+    """How long a sender may take for the head of a request."""
     max_body_bytes: int = Field(default=10_000_000, ge=4_096)
     """The longest request body."""
     max_buffered_bytes: int = Field(default=256_000_000, ge=4_096)
@@ -108,6 +112,10 @@ class Settings(BaseSettings):
     anonymous_burst: int = Field(default=2_000, ge=1)
     """Readings at once from one address without a token."""
 
+    anonymous_large_per_s: int = Field(default=2, ge=1)
+    """Bundles and exports a second for one address without a token, in the long run."""
+    anonymous_large_burst: int = Field(default=60, ge=1)
+    """Bundles and exports at once for one address without a token."""
     mqtt_url: str = ""
     """The broker to take readings from: mqtt://host:port or mqtts://host:port (TLS); empty: none."""
     mqtt_user: str | None = None

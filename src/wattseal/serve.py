@@ -24,12 +24,17 @@ from anyio.from_thread import start_blocking_portal
 from wattseal.anchor.attest import Attestor
 from wattseal.anchor.schedule import Schedule
 from wattseal.anchor.simulated_store import stored_chain
+from wattseal.api import event_log
 from wattseal.api.access_token import TokenBook, mint
 from wattseal.api.app import build_app
+from wattseal.api.connections import ConnectionLimits, protocol_within
 from wattseal.api.health import gauges
+from wattseal.api.heavy_work import HeavyWork
 from wattseal.api.metrics import Metrics
+from wattseal.api.open_files import ACCEPTED_AT_ONCE, make_room
 from wattseal.api.services import Services
 from wattseal.api.source_rate import SourceRate
+from wattseal.api.watch import Watch
 from wattseal.config import FILE_NAME, Settings, settings_text, write_settings
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.refusal import Refusal
@@ -55,6 +60,7 @@ T = TypeVar("T")
 
 _STOP_S: Final = 10
 _STEP_S: Final = 1
+_BACKLOG: Final = 1_024
 _log = structlog.get_logger()
 
 
@@ -170,9 +176,8 @@ async def run_site(
             chain = await asyncio.to_thread(stored_chain, store, commit, now)
             attestor = Attestor(chain, store, commit, chain)
         metrics = Metrics()
-        mqtt = None
-        if settings.mqtt_url or settings.mqtt_embedded:
-            mqtt = Receiver(ingest, lambda outcome, count: metrics.readings.labels(outcome).inc(count))
+        watch = Watch(metrics, now)
+        mqtt = Receiver(ingest) if settings.mqtt_url or settings.mqtt_embedded else None
         services = Services(
             settings=settings,
             store=store,
@@ -183,6 +188,11 @@ async def run_site(
             tokens=_tokens(store),
             rate=SourceRate(settings.anonymous_per_s, settings.anonymous_burst),
             metrics=metrics,
+            watch=watch,
+            heavy_work=HeavyWork(settings.anonymous_large_per_s, settings.anonymous_large_burst),
+            connections=ConnectionLimits(
+                settings.max_connections, settings.max_connections_per_address, settings.trusted_proxies
+            ),
             mqtt=mqtt,
         )
         metrics.watch(lambda: gauges(services))
@@ -294,6 +304,12 @@ def upgrade_store(settings: Settings) -> None:
 class _Server(uvicorn.Server):
     """A server whose signals are handled by `serve`: uvicorn would end the process before the site is closed."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. uvicorn's backlog is how many connections it takes at a time; the system may keep more waiting."""
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(_BACKLOG)
+
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # a context manager as well
         return nullcontext()
 
@@ -307,20 +323,29 @@ def serve(settings: Settings, started: Callable[[Site, str], None] = lambda _sit
 
 
 async def _serve(settings: Settings, started: Callable[[Site, str], None]) -> None:
+    event_log.configure()
     broker = settings.mqtt_broker()
     with closing(_listen(settings)) as listening:
+        connections = make_room(settings.max_connections, settings.workers)
+        if connections < settings.max_connections:
+            _log.warning("fewer connections", wanted=settings.max_connections, allowed=connections, why="open files")
         async with run_site(settings) as site, _receiving(site, broker):
+            site.services.connections.most = connections
             server = _Server(_configured(site))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _stop, server, site)
             host, port = listening.getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            anchoring = asyncio.create_task(_keep_anchoring(site, server))
+            site.ingest.watch(site.services.watch)
+            beside = [asyncio.create_task(task(site, server)) for task in (_keep_anchoring, _tell_halt)]
             server.config.load()
+            _log.info("started", url=url, origin=settings.origin, entries=site.sequencer.next_idx)
             started(site, url)
             await server.serve(sockets=[listening])
-            await anchoring
+            await asyncio.gather(*beside)
+            _log.info("stopping", waiting=site.ingest.waiting)
+    _log.info("stopped")
 
 
 @asynccontextmanager
@@ -348,7 +373,8 @@ def _configured(site: Site) -> uvicorn.Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,
         server_header=False,
-        limit_concurrency=settings.max_connections,
+        http=protocol_within(site.services.connections, settings.head_timeout_s),
+        backlog=ACCEPTED_AT_ONCE,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_STOP_S,
     )
@@ -356,7 +382,7 @@ def _configured(site: Site) -> uvicorn.Config:
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=1_024)
+    return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
 
 
 def _stop(server: uvicorn.Server, site: Site) -> None:
@@ -364,6 +390,15 @@ def _stop(server: uvicorn.Server, site: Site) -> None:
     if server.should_exit:
         server.force_exit = True
     server.should_exit = True
+
+
+async def _tell_halt(site: Site, server: uvicorn.Server) -> None:
+    """Log once why nothing is written any more, also where nobody sends anything."""
+    while not server.should_exit:
+        if site.ingest.halted is not None:
+            _log.error("halted", reason=site.ingest.halted, what_to_do="docs/operate/recovery.md")
+            return
+        await asyncio.sleep(_STEP_S)
 
 
 async def _keep_anchoring(site: Site, server: uvicorn.Server) -> None:

@@ -41,6 +41,7 @@ def test_an_empty_store_answers(store: Store) -> None:
         assert not any((read.attestations(), read.blocks(), read.tokens(), read.inbox()))
         assert read.reading(1, 1, 1) == read.readings_after(1, 0, 0) == read.chain_tail(1) == []
         assert read.set_aside_by_digest(bytes(32)) is None
+        assert read.unchained_readings() == list(read.check_indexes()) == []
         assert read.raw(0) is None
         assert read.batch(0) is None
         assert read.batch_of_index(0) is None
@@ -295,6 +296,28 @@ def test_the_tail_of_a_chain(store: Store, after: int) -> None:
     with store.read() as read:
         assert read.chain_tail(1) == rows[2:]
         assert read.chain_tail(2) == [reading(seq, 2, state=DETAIL) for seq in range(after)]
+
+
+def test_readings_of_no_chain(store: Store) -> None:
+    lost = [reading(seq, None, state=SET_ASIDE, digest=digest(f"lost {seq}")) for seq in (5, 3, 4)]
+    with store.write() as tx:
+        tx.add_readings([lost[0], reading(1), lost[1]])
+        tx.add_readings([reading(2), lost[2]])
+    with store.read() as read:
+        assert read.unchained_readings() == lost
+        assert read.unchained_readings(1, 1) == lost[1:2]
+        assert read.unchained_readings(3) == []
+
+
+def test_a_store_finds_nothing_wrong_with_its_own_indexes(store: Store) -> None:
+    for first in range(0, 60, 20):
+        with store.write() as tx:
+            tx.add_entries(
+                [record(idx, meter_no=1 + idx % 3, start_s=START + 300 * idx) for idx in range(first, first + 20)]
+            )
+            tx.add_readings([reading(seq) for seq in range(first, first + 20)])
+    with store.read() as read:
+        assert list(read.check_indexes()) == []
 
 
 def test_the_state_of_a_reading(store: Store) -> None:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.log.sample_readings import payload, row_of, signed_reading
 from wattseal.core.emlog import Record, body
 from wattseal.core.entry import EMPTY_SLOTS, Slots, derive_salts, entry_hash
 from wattseal.core.evidence import Evidence
 from wattseal.core.note import Note
 from wattseal.core.note_key import Ed25519Signer
+from wattseal.core.reading import parse_payload
 from wattseal.core.registry import DeviceKey, Meter, Signer, Tariff, map_key, parse_meter
 from wattseal.core.sorted_map import map_root
 from wattseal.core.statement import Decision, Import, Quarantine, reported_text, statement_text
 from wattseal.log.fsck import check_store
 from wattseal.log.guard import Guard, read_guard
-from wattseal.log.port import BatchRow, Read, Store, Write
+from wattseal.log.port import BOUNDARY, SET_ASIDE, BatchRow, Read, ReadingRow, Store, Write
 from wattseal.log.registrations import REGISTRY_SCHEMAS, registry_name
 from wattseal.log.report import Report
 from wattseal.log.salts import SaltSource
@@ -42,7 +44,7 @@ NAMES = {LOAD: "MTR-LOAD", SUN: "MTR-SUN", FLAT: "MTR-FLAT"}
 LOG_SECRET = 1
 """secret_no of the log; that of a meter is one more than its number."""
 
-# The curve's generator point: a valid public key that nobody signs with here.
+# The curve's generator point: a valid public key.
 KEY = DeviceKey(
     bytes.fromhex(
         "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
@@ -114,11 +116,15 @@ def record(
         kind,
         KEY.kid.hex() if is_chained else None,
         (1, 1) if is_chained else None,
-        (slot, slot + 1) if is_chained else None,
+        (slot, slot + slots_long) if is_chained else None,
         source,
     )
     value = Record(SITE, DEVICE, NAMES[number], start_s, end_s, import_mwh, export_mwh, status, evidence, 100, "flat/1")
-    slots = Slots(digest(start or f"{number} {start_s} {kind}"), digest(f"{number} {end_s} {kind}"))
+    slots = Slots(digest(f"{number} {start_s} {kind}"), digest(f"{number} {end_s} {kind}"))
+    if is_chained:
+        slots = Slots(*(hashlib.sha256(reading(number, place, kind)).digest() for place in (slot, slot + slots_long)))
+    if start is not None:
+        slots = Slots(digest(start), slots.end)
     plain = draft_of(
         f"record {number} {slot} {slots_long} {kind}", "emlog-1.1", body(value), slots=slots, secret_no=number + 1
     )
@@ -133,6 +139,11 @@ def record(
         amount_msat=value.amount_msat,
         status=status,
     )
+
+
+def reading(number: int, slot: int, kind: str = "device") -> bytes:
+    """The payload of a meter's reading on a grid slot."""
+    return payload(KEY.serial, NAMES[number], max(slot, 0), START + slot * INTERVAL, kind, is_export=number == SUN)
 
 
 def records(first: int, count: int) -> list[Draft]:
@@ -181,7 +192,8 @@ def history(count: int) -> tuple[Statement, list[Draft]]:
 
 def quarantined() -> Draft:
     data = Quarantine(START, "register-fell", "fell by 5 kWh", KEY.kid, NAMES[LOAD], 1, 77).body()
-    plain = draft_of("quarantine", "quarantine-1", data, slots=Slots(digest("set aside")), secret_no=LOAD + 1)
+    slots = Slots(hashlib.sha256(reading(LOAD, 77, "aside")).digest())
+    plain = draft_of("quarantine", "quarantine-1", data, slots=slots, secret_no=LOAD + 1)
     return plain._replace(meter_no=LOAD, kind="device", start_s=START)
 
 
@@ -220,7 +232,9 @@ class Desk:
             self.sequencer.append(tx, registry_drafts())
 
     def append(self, *drafts: Draft) -> int:
+        """Append records, and the readings that bound them as far as they are not there."""
         with self.sequencer.write() as tx:
+            add_readings(tx, drafts)
             return self.sequencer.append(tx, drafts)
 
     def state(self, *statements: Statement) -> int:
@@ -242,8 +256,32 @@ def add_numbers(tx: Write) -> None:
     numbers = [tx.add_secret(None, 0, None, secret(LOG_SECRET))]
     for number, name in NAMES.items():
         made = tx.add_meter(SITE, DEVICE, name)
+        tx.add_chain(KEY.kid, made)
         numbers += [made, tx.add_secret(made, 0, None, secret(number + 1))]
     assert numbers == [1, 1, 2, 2, 3, 3, 4]
+
+
+def add_readings(tx: Write, drafts: Sequence[Draft]) -> None:
+    """The signed readings that these drafts commit to, once each."""
+    rows: dict[bytes, ReadingRow] = {}
+    for draft in drafts:
+        if draft.meter_no is None:
+            continue
+        wanted = [
+            (BOUNDARY, kind, time_s) for kind in ("device", "operator") for time_s in (draft.start_s, draft.end_s)
+        ]
+        if draft.schema == "quarantine-1":
+            wanted = [(SET_ASIDE, "aside", START + 77 * INTERVAL)]
+        for state, kind, time_s in wanted:
+            data = reading(draft.meter_no, ((time_s or 0) - START) // INTERVAL, kind)
+            digest_ = hashlib.sha256(data).digest()
+            if digest_ not in (draft.slots.start, draft.slots.end) or digest_ in rows:
+                continue
+            row = row_of(draft.meter_no, signed_reading(KEY.kid, data), parse_payload(data), state)
+            if all(other.digest != digest_ for other in tx.reading(draft.meter_no, row.epoch, row.seq)):
+                rows[digest_] = row
+    if rows:
+        tx.add_readings(list(rows.values()))
 
 
 Wrap = Callable[[Store], Store]

@@ -49,6 +49,8 @@ def test_a_healthy_log(filled: Path) -> None:
         "batch rows": 4,
         "checkpoints": 4,
         "interruptions": 1,
+        "readings": 328,
+        "signatures": 328,
     }
     assert report.notes == (f"the records of PLANT-01/gw-01/{NAMES[FLAT]} stop and begin again 1 times",)
 
@@ -84,7 +86,7 @@ def test_progress_is_told(filled: Path) -> None:
     store = SqliteStore.open(filled / "log.db", read_only=True)
     check_store(store, read_guard(filled / "apart" / "guard"), SIGNER.verifier, progress=lambda *at: told.append(at))
     store.close()
-    assert told == [(SIZE, SIZE)]
+    assert told == [(SIZE, SIZE + 328), (SIZE + 328, SIZE + 328)]
     told.clear()
     check_export(filled / "out", VKEY, progress=lambda *at: told.append(at))
     assert told == [(256, SIZE), (SIZE, SIZE)]

@@ -213,7 +213,7 @@ def test_what_fails_after_the_callers_part_halts_whatever_it_is(memory_path: Pat
         desk.set_up()
         plan.step = len(plan.names) + ["size", "add_entries", "put_tiles", "commit"].index(step)
         with pytest.raises(Halted, match="and not the caller"):
-            desk.append(*records(0, 1))
+            desk.append(decision().draft)
         assert plan.names[-1] == step
         assert_halted(desk)
 

@@ -33,7 +33,7 @@ _PROBLEMS: Mapping[int, str] = {
     410: "It was erased; only its hash is left.",
     413: "The body is too large.",
     415: "Another content type is needed.",
-    429: "Too many readings from this address without a token; Retry-After says when to go on.",
+    429: "Too many readings or large requests from this address without a token; Retry-After says when to go on.",
     503: "Too much is waiting, or the log has stopped writing. Nothing was stored; Retry-After says when to come back.",
 }
 

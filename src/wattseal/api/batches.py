@@ -6,7 +6,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from wattseal.anchor.attest import Attestor
@@ -75,10 +75,11 @@ class ExportFormat(StrEnum):
     "/{batch_id}/export",
     summary="A batch with its entries, proofs and anchors",
     response_model=BatchExport,
-    responses=described(None, "The batch.", 401, 404, 409, 503)
+    responses=described(None, "The batch.", 401, 404, 409, 429, 503)
     | {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 def export_batch(
+    request: Request,
     here: Here,
     caller: AnyCaller,
     batch_id: BatchId,
@@ -87,7 +88,7 @@ def export_batch(
     cursor: Cursor | None = None,
 ) -> Response:
     """For keeping, and for anchoring elsewhere. Anybody gets each entry's hash and proof; who may see more gets it."""
-    with here.heavy(), here.store.read() as read:
+    with here.heavy(request, caller), here.store.read() as read:
         row = _found(read, batch_id)
         if row.checkpoint is None:
             raise conflict("The batch is being signed.", "Ask again in a second.", {"Retry-After": "1"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from wattseal.api.answer import described
@@ -32,7 +32,7 @@ class BundleQuery(BaseModel):
     "",
     summary="A proof bundle of a meter's period",
     response_class=Response,
-    responses=described(None, "", 401, 404, 409, 410, 503)
+    responses=described(None, "", 401, 404, 409, 410, 429, 503)
     | {
         200: {
             "description": "A `*.wattseal.json`: check it with `wattseal verify`.",
@@ -40,13 +40,13 @@ class BundleQuery(BaseModel):
         }
     },
 )
-def get_bundle(here: Here, caller: AnyCaller, query: Annotated[BundleQuery, Query()]) -> Response:
+def get_bundle(request: Request, here: Here, caller: AnyCaller, query: Annotated[BundleQuery, Query()]) -> Response:
     """All that is needed to check the records of a meter offline, for whoever may read them."""
     if query.from_ >= query.to:
         raise Refusal("to", "must lie after from")
     if not here.may_read(caller, query.meter):
         raise not_found(f"meter {query.meter}", "Check its path, or use a token that may see it.")
-    with here.heavy(), here.store.read() as read:
+    with here.heavy(request, caller), here.store.read() as read:
         try:
             data = build_bundle(read, path=query.meter, from_s=query.from_, to_s=query.to, since=query.since)
         except NotYet as error:

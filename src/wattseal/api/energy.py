@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from wattseal.api.access_token import Caller
@@ -169,6 +169,7 @@ class Sums:
     responses=described(None, "The sums.", 401, 503) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 def get_energy(
+    request: Request,
     here: Here,
     caller: AnyCaller,
     query: Annotated[EnergyQuery, Query()],
@@ -182,7 +183,7 @@ def get_energy(
     from_s = max(to_s - _SPAN_S, 0) if query.from_ is None else query.from_
     keys = query.by.split(",")
     meters = _chosen(here, caller, query)
-    with here.heavy() if len(meters) > _FEW else nullcontext(), here.store.read() as read:
+    with here.heavy(request, caller) if len(meters) > _FEW else nullcontext(), here.store.read() as read:
         groups = energy_groups(read, here.zones, meters, from_s, to_s, keys)
     if query.format is Form.CSV or (query.format is None and _wants_csv(accept)):
         return Response(_csv(keys, groups), media_type="text/csv; charset=utf-8; header=present")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from http import HTTPStatus
-from shutil import disk_usage
 from time import time
 from typing import Final, Literal
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from wattseal import __version__
 from wattseal.api.answer import answer, described
+from wattseal.api.health_problems import problems
 from wattseal.api.metrics import CONTENT_TYPE
 from wattseal.api.services import Here, Services
 from wattseal.core.units import rfc3339
@@ -21,7 +21,6 @@ from wattseal.log.port import Read
 
 router = APIRouter(tags=["health"])
 
-_LOW_DISK_BYTES: Final = 500_000_000
 _MQTT_PATIENCE_S: Final = 10
 _MQTT_LAG_MS: Final = 30_000
 
@@ -103,29 +102,13 @@ def health(here: Services, read: Read, now: int) -> HealthView:
     in_block = [row.batch for row in anchors if row.state in {"in_block", "final"}]
     size = read.size()
     covered = 0 if last is None or last.checkpoint is None else last.last_idx + 1
-    problems = []
-    if last is not None and size > covered and now - last.closed_s > 3 * here.settings.batch_max_s + 10:
-        problems.append(
-            f"{size - covered} entries wait for a checkpoint, and the last one is of {rfc3339(last.closed_s)}."
-        )
-    if here.sequencer.clock_behind_s > 300:
-        problems.append(
-            "The last batch was closed at a time that this machine's clock has not reached: look at the clock."
-        )
-    stale = [row for row in anchors if row.state == "planned" and now - row.created_s > 600]
-    if stale:
-        problems.append(
-            f"{len(stale)} anchors could not be given to the {stale[0].chain} chain for ten minutes or more."
-        )
-    if disk_usage(here.settings.folder).free < _LOW_DISK_BYTES:
-        problems.append("Less than 500 MB are free on the data directory's disk.")
-    problems += _mqtt_problems(here, now)
-    halted = here.sequencer.halted is not None
+    found = list(problems(here, read, last, now)) + _mqtt_problems(here, now)
+    halted = here.ingest.halted is not None
     if halted:
-        problems.insert(0, "The log has stopped writing. The server's log says why; see docs/operate/recovery.md.")
+        found.insert(0, "The log has stopped writing. The server's log says why; see docs/operate/recovery.md.")
     return HealthView(
-        status="halted" if halted else "degraded" if problems else "ok",
-        problems=problems,
+        status="halted" if halted else "degraded" if found else "ok",
+        problems=found,
         demo=here.settings.demo,
         version=__version__,
         origin=here.settings.origin,
@@ -211,13 +194,20 @@ def gauges(here: Services) -> dict[str, tuple[str, float]]:
         "checkpoint_entries": ("Entries under the newest batch", 0 if last is None else last.last_idx + 1),
         "batch_closed_seconds": ("When the newest batch was closed", 0 if last is None else last.closed_s),
         "waiting": ("Readings and intervals between submit and receipt", here.ingest.waiting),
+        "batch_age_seconds": (
+            "Time since the newest batch was closed",
+            0 if last is None else max(here.now() - last.closed_s, 0),
+        ),
+        "worker_restarts": ("How often the worker processes were started again", here.ingest.worker_restarts),
+        "connections": ("Connections now", here.connections.open),
+        "connections_refused": ("Connections that were turned away", here.connections.refused),
         "meters": ("Registered meters", len(registry.meters)),
         "device_keys": ("Registered device keys", len(registry.keys)),
         "anchors_unfinished": (
             "Anchors that are not final",
             0 if here.attestor is None else len(here.attestor.unfinished()),
         ),
-        "halted": ("1 if nothing is written any more", int(here.sequencer.halted is not None)),
+        "halted": ("1 if nothing is written any more", int(here.ingest.halted is not None)),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from wattseal.api.access_token import Caller
@@ -127,10 +127,11 @@ class Proof(BaseModel):
     "/{log_id}/proof",
     summary="The proof of one record",
     response_model=Proof,
-    responses=described(None, "The proof, in the format asked for.", 401, 404, 409, 410, 503)
+    responses=described(None, "The proof, in the format asked for.", 401, 404, 409, 410, 429, 503)
     | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def get_proof(
+    request: Request,
     here: Here,
     caller: AnyCaller,
     log_id: LogId,
@@ -150,7 +151,7 @@ def get_proof(
                 return attachment(tlog_proof(read, row), f"{name}.tlog-proof", "text/plain; charset=utf-8")
             if row.schema != SCHEMA:
                 raise Refusal("log_id", "is no record; ask for format=json or tlog-proof")
-            with here.heavy():
+            with here.heavy(request, caller):
                 return attachment(record_bundle(read, row, since=since), f"{name}.wattseal.json", "application/json")
         except NotYet as error:
             raise not_yet(here, error) from None

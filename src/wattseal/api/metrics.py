@@ -38,6 +38,15 @@ class Metrics:
         self.readings = Counter(
             "wattseal_readings", "Readings and intervals by outcome", ("outcome",), registry=self._registry
         )
+        self.durable = Histogram(
+            "wattseal_durable_seconds",
+            "Time from a request's submission to its receipts, by which all of it is durable or refused",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.quarantined = Counter(
+            "wattseal_quarantined", "Readings and intervals set aside, by reason", ("reason",), registry=self._registry
+        )
         self.requests = Counter(
             "wattseal_requests", "Requests by route and status", ("method", "route", "status"), registry=self._registry
         )

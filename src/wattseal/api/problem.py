@@ -206,8 +206,7 @@ async def _on_unreachable(_: Request, error: StoreUnreachable) -> Response:
     ).response()
 
 
-async def _on_halt(_: Request, error: Halted) -> Response:
-    _log.error("halted", reason=str(error))
+async def _on_halt(_: Request, __: Halted) -> Response:
     problem = Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "halted",

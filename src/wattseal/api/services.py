@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from threading import BoundedSemaphore
 from time import time
 from typing import Annotated
 
@@ -15,9 +14,12 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from wattseal.anchor.attest import Attestor
 from wattseal.api.access_token import NOBODY, Caller, TokenBook, TokenError
+from wattseal.api.connections import ConnectionLimits
+from wattseal.api.heavy_work import HeavyWork
 from wattseal.api.metrics import Metrics
-from wattseal.api.problem import Problem, busy
+from wattseal.api.problem import Problem
 from wattseal.api.source_rate import SourceRate
+from wattseal.api.watch import Watch
 from wattseal.config import Settings
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.ingest.ingest import Ingest
@@ -25,8 +27,6 @@ from wattseal.ingest.mqtt import Receiver
 from wattseal.log.port import Store
 from wattseal.log.sequencer import Sequencer
 from wattseal.log.zones import Zones
-
-_HEAVY_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +42,19 @@ class Services:
     tokens: TokenBook
     rate: SourceRate
     metrics: Metrics
+    watch: Watch
+    connections: ConnectionLimits
+    heavy_work: HeavyWork
     zones: Zones = field(default_factory=Zones)
     mqtt: Receiver | None = None
-    _heavy: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(_HEAVY_AT_ONCE))
 
     def now(self) -> int:
         """This machine's clock, in Unix seconds."""
         return int(time())
 
-    @contextmanager
-    def heavy(self) -> Iterator[None]:
-        """Around work that takes seconds of processor time: so much of it at once that readings still get in."""
-        if not self._heavy.acquire(blocking=False):
-            raise busy(2)
-        try:
-            yield
-        finally:
-            self._heavy.release()
+    def heavy(self, request: Request, caller: Caller) -> AbstractContextManager[None]:
+        """Around work that takes seconds of processor time."""
+        return self.heavy_work.turn(source_address(request), has_token=caller is not NOBODY)
 
     def visible_meters(self, caller: Caller) -> frozenset[int] | None:
         """The numbers of the meters whose records the caller may read; None: of all."""
@@ -73,6 +69,11 @@ class Services:
         """Whether that meter (site/device/meter) exists and the caller may read its records."""
         meter = self.ingest.registry.meters.get(path)
         return meter is not None and (self.settings.public_records or meter.disclosed or caller.sees(path))
+
+
+def source_address(request: Request) -> str:
+    """The address of whoever asks, by a trusted proxy's word where there is one."""
+    return "" if request.client is None else request.client.host
 
 
 async def _services(request: Request) -> Services:  # not `def`: FastAPI would send that to a thread

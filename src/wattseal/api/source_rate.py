@@ -30,7 +30,7 @@ class SourceRate:
 
     def wait_s(self, address: str, count: int) -> int:
         """Take `count` readings out of an address's bucket: 0, or in how many seconds to try again, nothing taken."""
-        source, now = _source(address), self._clock()
+        source, now = source_of(address), self._clock()
         left, since = self._buckets.pop(source, (float(self._burst), now))
         left = min(self._burst, left + (now - since) * self._per_s)
         is_allowed = count <= left
@@ -40,7 +40,7 @@ class SourceRate:
         return 0 if is_allowed else max(1, round((min(count, self._burst) - left) / self._per_s + 0.5))
 
 
-def _source(address: str) -> str:
+def source_of(address: str) -> str:
     """An IPv4 address, or the /64 network of an IPv6 one, which is what one subscriber gets."""
     try:
         parsed = ipaddress.ip_address(address)

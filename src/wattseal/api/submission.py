@@ -20,7 +20,7 @@ from wattseal.api.answer import answer, described
 from wattseal.api.problem import Problem, refused
 from wattseal.api.reading_sequence import split_readings
 from wattseal.api.record_view import RECORD_EXAMPLE
-from wattseal.api.services import AnyCaller, Here, Services, forbidden, unauthorized
+from wattseal.api.services import AnyCaller, Here, Services, forbidden, source_address, unauthorized
 from wattseal.core import jcs
 from wattseal.core.refusal import Refusal
 from wattseal.core.registry import meter_path
@@ -163,14 +163,14 @@ async def submit(request: Request, here: Here, caller: AnyCaller) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await request.body()
     if kind == SEQUENCE:
-        return _listed(here, await _readings(request, here, caller, split_readings(body, here.settings.max_items)))
+        return _listed(await _readings(request, here, caller, split_readings(body, here.settings.max_items)))
     if kind == COSE:
-        return _single(here, (await _readings(request, here, caller, [body]))[0])
+        return _single((await _readings(request, here, caller, [body]))[0])
     if kind == JSON:
         _check_reporter(caller)
         items, is_array = split_json(body, here.settings.max_items)
         receipts = await _intervals(here, caller, items)
-        return _listed(here, receipts) if is_array else _single(here, receipts[0])
+        return _listed(receipts) if is_array else _single(receipts[0])
     raise Problem(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "content-type",
@@ -182,7 +182,7 @@ async def submit(request: Request, here: Here, caller: AnyCaller) -> Response:
 
 async def _readings(request: Request, here: Services, caller: Caller, items: Sequence[bytes]) -> Sequence[Receipt]:
     is_trusted = not caller.scopes.isdisjoint(("operator", "enrol", "report"))
-    source = "" if request.client is None else request.client.host
+    source = source_address(request)
     if not is_trusted:
         _check_rate(here, source, len(items))
     return await here.ingest.submit_readings(items, trusted=is_trusted, source=source)
@@ -192,6 +192,7 @@ def _check_rate(here: Services, source: str, count: int) -> None:
     wait_s = here.rate.wait_s(source, count)
     if not wait_s:
         return
+    here.watch.rejected("readings without a token, by the rate", count)
     if count > here.rate.burst:
         next_step = f"Without a token send at most {here.rate.burst} readings in one request."
     else:
@@ -270,8 +271,7 @@ def _result(receipt: Receipt) -> dict[str, Any]:
     return result
 
 
-def _single(here: Services, receipt: Receipt) -> Response:
-    here.metrics.readings.labels(receipt.outcome).inc()
+def _single(receipt: Receipt) -> Response:
     if receipt.outcome != _REFUSED:
         return answer(_result(receipt))
     reason = receipt.reason or "malformed"
@@ -288,10 +288,8 @@ def _single(here: Services, receipt: Receipt) -> Response:
     )
 
 
-def _listed(here: Services, receipts: Sequence[Receipt]) -> Response:
+def _listed(receipts: Sequence[Receipt]) -> Response:
     counts = Counter([receipt[0] for receipt in receipts])
-    for outcome, count in counts.items():
-        here.metrics.readings.labels(outcome).inc(count)
     results = list(map(_result, receipts))
     if counts[_REFUSED] == len(receipts):
         raise Problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +33,9 @@ def fsck(
         bool,
         typer.Option("--rebuild-rollups", help="First make the energy rollups anew; needs the server stopped."),
     ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out the signatures of readings, which take most of the time.")
+    ] = False,
     vkey: Annotated[
         str | None,
         typer.Option(help="The log's public key; by default that of this site.", show_default=False),
@@ -40,6 +44,8 @@ def fsck(
     as_json: Json = False,
 ) -> None:
     """Recompute every entry, leaf, tile, root, total, registry map and signature from what is stored, and compare.
+
+    It looks at every stored reading and anchor, too, and at the indexes by which the store finds them.
 
     Exit code 0: nothing differs. 1: something does; the first index that is affected is named. Without
     `--rebuild-…` it only reads, and may run beside the server. What to do: docs/operate/recovery.md.
@@ -65,8 +71,9 @@ def fsck(
             _rebuild(settings, verifier, quiet=as_json)
         if rebuild_rollups:
             _rebuild_rollups(settings, quiet=as_json)
-        with read_store(settings) as store, progress("entries", shown=not as_json) as bar:
-            report = check_store(store, read_guard(settings.guard_path), verifier, progress=bar)
+        with read_store(settings) as store, progress("entries and readings", shown=not as_json) as bar:
+            guard, workers = read_guard(settings.guard_path), None if quick else os.cpu_count() or 1
+            report = check_store(store, guard, verifier, progress=bar, signature_workers=workers)
     print(json.dumps(asdict(report), ensure_ascii=False) if as_json else _text(report))
     raise typer.Exit(0 if report.ok else 1)
 

@@ -11,11 +11,13 @@ import gc
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from time import perf_counter_ns
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.reading import MAX_READING_BYTES
 from wattseal.ingest.admission import Round
+from wattseal.ingest.arrival import Arrival
 from wattseal.ingest.decision import decide
 from wattseal.ingest.declaration import Declaration, declare
 from wattseal.ingest.draft import Logged
@@ -26,10 +28,11 @@ from wattseal.ingest.receipt import Busy, Receipt
 from wattseal.ingest.registry import Registry
 from wattseal.ingest.reported import Reported, ReportedInterval, parse_reported
 from wattseal.ingest.settings import Settings
+from wattseal.ingest.watcher import Watcher
 from wattseal.ingest.workers import Examined, Examiner
 from wattseal.ingest.writer import NS, ClockNs, Writer
 from wattseal.log.port import BatchRow, InboxRow, Store, Write
-from wattseal.log.sequencer import Halted, Sequencer
+from wattseal.log.sequencer import Halted, Sequencer, Starved
 
 T = TypeVar("T")
 
@@ -107,6 +110,15 @@ class Ingest:
         """Why nothing is written any more, None while all is well."""
         return self._sequencer.halted or self._fault
 
+    def watch(self, watcher: Watcher) -> None:
+        """Tell this one, and nobody else, what happens from now on."""
+        self._writer.watcher = watcher
+
+    @property
+    def worker_restarts(self) -> int:
+        """How often the worker processes had to be started again."""
+        return self._examiner.restarts
+
     @property
     def waiting(self) -> int:
         """Readings and intervals between submit and receipt."""
@@ -125,10 +137,19 @@ class Ingest:
         `paths`: the meter (site/device/meter) that each came in the name of; another's reading is refused.
         Raises Busy, Halted.
         """
+        begun_ns = perf_counter_ns()
+        receipts = await self._readings(items, trusted=trusted, source=source, paths=paths)
+        self._writer.watcher.receipts(receipts, perf_counter_ns() - begun_ns)
+        return receipts
+
+    async def _readings(
+        self, items: Sequence[bytes], *, trusted: bool, source: str, paths: Sequence[str] | None
+    ) -> list[Receipt]:
         with self._room_for(len(items)) as room:
             examined = await self._examiner.examine(items)
             if paths is not None:
                 examined = list(map(self._in_the_name_of, examined, paths))
+            self._hear({(result.kid, result.meter_id) for result in examined if isinstance(result, Arrival)})
             refused = [result for result in examined if isinstance(result, Receipt)]
             if refused and not trusted:
                 pairs = zip(items, examined, strict=True)
@@ -142,9 +163,16 @@ class Ingest:
 
     async def submit_reported(self, items: Sequence[ReportedInterval]) -> list[Receipt]:
         """Admit one request's JSON intervals, as `submit_readings`. The caller saw a token, or trusts the broker."""
+        begun_ns = perf_counter_ns()
+        receipts = await self._reported(items)
+        self._writer.watcher.receipts(receipts, perf_counter_ns() - begun_ns)
+        return receipts
+
+    async def _reported(self, items: Sequence[ReportedInterval]) -> list[Receipt]:
         with self._room_for(len(items)) as room:
             parsed = [parse_reported(item) for item in items]
             good = [result for result in parsed if isinstance(result, Reported)]
+            self._writer.watcher.heard({"/".join(result.path) for result in good})
             if not good:
                 return [result for result in parsed if isinstance(result, Receipt)]
             receipts: list[Receipt] = await self._do(ReportedJob(good, self._writer.reported), room)
@@ -195,9 +223,15 @@ class Ingest:
             self._loop.call_soon(self._hand_over)
         self._outbox.append(waiting)
         await waiting.done
+        if isinstance(job.error, Starved):
+            raise Busy(_RETRY_S, str(job.error)) from job.error
         if job.error is not None:
             raise job.error
         return job.result
+
+    def _hear(self, sources: Iterable[tuple[bytes, str]]) -> None:
+        known = (self.registry.source(kid, meter_id) for kid, meter_id in sources)
+        self._writer.watcher.heard([source.meter.path for source in known if source is not None])
 
     def _hand_over(self) -> None:
         waiting, self._outbox = self._outbox, []

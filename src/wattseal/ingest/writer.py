@@ -22,9 +22,10 @@ from wattseal.ingest.reported import ReportedAdmission
 from wattseal.ingest.settings import Settings
 from wattseal.ingest.shifts import Shifts
 from wattseal.ingest.standing import Standings
+from wattseal.ingest.watcher import NoWatcher, Watcher
 from wattseal.log.port import BatchRow, InboxRow, Store
 from wattseal.log.rollup import WAITING, Advance
-from wattseal.log.sequencer import Halted, Sequencer
+from wattseal.log.sequencer import Halted, Sequencer, Starved
 
 T = TypeVar("T")
 ClockNs: TypeAlias = Callable[[], int]
@@ -54,6 +55,7 @@ class Writer:
             last = next(iter(read.batches(limit=1, newest_first=True)), None)
             self._rollups = Advance(read)
         self._standings = standings
+        self.watcher: Watcher = NoWatcher()
         self.reported = ReportedAdmission(gateway, self.enrolment, register=settings.register_reported)
         self.inbox: deque[InboxRow] = deque(maxlen=_INBOX_WAITING)
         """Any thread may add; written with the next transaction. What is lost with a crash was never acknowledged."""
@@ -103,7 +105,7 @@ class Writer:
                 self._transact(lambda _: None)
             self._close_batch_if_due(now_s)
             self._roll_up()
-        except Halted:
+        except (Halted, Starved):
             return  # the sequencer keeps the reason, and every job is told it
 
     def _share(self, jobs: Sequence[SharedJob]) -> None:
@@ -181,5 +183,7 @@ class Writer:
     def _close_batch(self, now_s: int) -> BatchRow:
         self._roll_up()
         row = self._sequencer.close_batch(now_s, self.enrolment.registry.commitment())
+        if row.last_idx >= self._closed_idx:
+            self.watcher.batch_closed(row)
         self._closed_idx, self._batch_since_s = row.last_idx + 1, None
         return row

@@ -15,9 +15,11 @@ from wattseal.core.note_key import Verifier
 from wattseal.core.refusal import Refusal
 from wattseal.core.tiles import WIDTH
 from wattseal.log.amendments import SUPERSESSION, TOMBSTONE, Supersession, parse_supersession, parse_tombstone
+from wattseal.log.attestation_check import check_attestations
 from wattseal.log.audit import Audit
 from wattseal.log.export_check import ExportCheck
 from wattseal.log.port import ENTRY_TILES, EntryRow, Read, Store
+from wattseal.log.reading_check import ReadingCheck
 from wattseal.log.report import Findings, Progress, Report
 from wattseal.log.rollup_check import check_rollups
 from wattseal.log.root_check import RootCheck
@@ -28,15 +30,25 @@ from wattseal.log.tree_check import TreeCheck
 _CHUNK: Final = 16 * WIDTH
 
 
-def check_store(store: Store, guard: str | None, verifier: Verifier, *, progress: Progress | None = None) -> Report:
+def check_store(
+    store: Store,
+    guard: str | None,
+    verifier: Verifier,
+    *,
+    progress: Progress | None = None,
+    signature_workers: int | None = 0,
+) -> Report:
     """Check one committed state of a store against itself, the log's key and the guard; the log may run meanwhile.
+
+    Signatures of readings are checked by so many processes, 0: by this one, None: not at all, and a note says so. To
+    spawn processes, the program's main module must be safe to import.
 
     `guard` is what guard.read_guard returned before this was called: then it is never ahead of a healthy store. The
     log's origin is the verifier's name. What the store raises goes through.
     """
     findings = Findings()
     with store.read() as read:
-        _StoreCheck(read, guard, verifier, findings).run(progress)
+        _StoreCheck(read, guard, verifier, findings).run(progress, signature_workers)
     return findings.report()
 
 
@@ -62,16 +74,19 @@ class _StoreCheck:
         self._roots = RootCheck(read, guard, verifier, findings)
         self._tree = TreeCheck(lambda tile: read.tile(tile.level, tile.index), findings)
 
-    def run(self, progress: Progress | None) -> None:
-        """Walk over the whole log."""
+    def run(self, progress: Progress | None, signature_workers: int | None) -> None:
+        """Walk over the whole log, and then over the readings."""
         size = self._read.size()
+        total = size + self._read.counts()["reading"]
+        for text in self._read.check_indexes():  # first: it is the cause of much that is not found
+            self._findings.bad(text)
         for first in range(0, size, _CHUNK):
             last = min(first + _CHUNK, size)
             rows = {row.idx: row for row in self._read.entries(first, last - first)}
             for begin in range(first, last, WIDTH):
                 self._bundle(begin // WIDTH, [rows.get(index) for index in range(begin, min(begin + WIDTH, last))])
             if progress is not None:
-                progress(last, size)
+                progress(last, total)
         self._findings.count("entries", size)
         self._tree.finish(is_exact=True)
         if len(self._read.tile(ENTRY_TILES, size // WIDTH) or b"") > size % WIDTH * HASH_BYTES:
@@ -82,6 +97,14 @@ class _StoreCheck:
         counted = self._findings.checked
         if counted.get("batches", 0) != counted.get("batch rows", 0):
             self._findings.bad("the number of batch entries is not that of the stored batches")
+        check_attestations(self._read, self._findings)
+        for done in ReadingCheck(self._read, self._rows.edges, self._findings, signature_workers).run():
+            if progress is not None:
+                progress(min(size + done, total), total)
+        if signature_workers is None:
+            self._findings.note("the signatures of readings were not checked")
+        if progress is not None and total > size:
+            progress(total, total)
 
     def _bundle(self, index: int, rows: Sequence[EntryRow | None]) -> None:
         begin = index * WIDTH

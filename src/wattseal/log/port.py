@@ -11,6 +11,8 @@ Promises, held by one contract suite over every implementation (tests/contract/t
    attestation, of a token; a batch's checkpoint; a rollup; a bounded inbox forgets its oldest.
 5. An error of the device or the file system is raised as it is. The caller halts; it does not try again: every later
    `write()` is refused (`StoreFailed`), because after a failed fsync nobody can tell what is on the disk.
+6. Where a `read()` cannot begin because the process or the system has no file descriptor left, the error is an OSError
+   with EMFILE or ENFILE. That says nothing about the device, and trying again is right.
 """
 
 from __future__ import annotations
@@ -263,6 +265,9 @@ class Read(ReadRollups, Protocol):
         All of a chain that has no boundary.
         """
 
+    def unchained_readings(self, skip: int = 0, limit: int = 100_000) -> Sequence[ReadingRow]:
+        """Readings of meters that were not registered, in the order in which they came, without the first `skip`."""
+
     def set_aside_by_digest(self, digest: bytes) -> ReadingRow | None:
         """The first set-aside reading with that payload digest, of whatever chain or of none."""
 
@@ -292,6 +297,12 @@ class Read(ReadRollups, Protocol):
 
     def inbox(self, limit: int = 100) -> Sequence[InboxRow]:
         """Refused bytes, the newest first."""
+
+    def check_indexes(self) -> Iterable[str]:
+        """What is wrong with tables that only this store's own queries use, a sentence each; for fsck.
+
+        Nothing where they hold exactly what the rows of entries and readings lead to, or where there are none.
+        """
 
     def counts(self) -> dict[str, int]:
         """Rows by table name, without counting those of the large ones; for health and fsck."""

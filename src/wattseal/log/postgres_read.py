@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -24,7 +24,7 @@ from wattseal.log.port import (
     TokenRow,
 )
 from wattseal.log.postgres_connection import Connection
-from wattseal.log.postgres_records import OVERLAPPING, choose
+from wattseal.log.postgres_records import OVERLAPPING, WRONG_BLOCKS, choose
 from wattseal.log.postgres_rollups import RECORD_VALUES_AT, SUPERSEDED, hour_sums, rollup_sums
 from wattseal.log.postgres_sql import translate
 from wattseal.log.rollup_port import RecordValues, RollupRow
@@ -203,6 +203,9 @@ class PostgresRead:
         place = dict(zip(("epoch", "seq", "reading_no"), last, strict=True))
         return self._all(ReadingRow._make, _TAIL, chain_no=chain_no, **place)
 
+    def unchained_readings(self, skip: int = 0, limit: int = 100_000) -> Sequence[ReadingRow]:
+        return self._all(ReadingRow._make, queries.UNCHAINED, skip=skip, limit=limit)
+
     def set_aside_by_digest(self, digest: bytes) -> ReadingRow | None:
         return self._one(ReadingRow._make, queries.SET_ASIDE_BY_DIGEST, digest=digest)
 
@@ -242,6 +245,11 @@ class PostgresRead:
 
     def inbox(self, limit: int = 100) -> Sequence[InboxRow]:
         return self._all(InboxRow._make, queries.INBOX, limit=limit)
+
+    def check_indexes(self) -> Iterable[str]:
+        # The server keeps its own indexes; only the blocks of entries are ours.
+        for (block,) in self._fetch(WRONG_BLOCKS, {}):
+            yield f"the times of the entries from {block * queries.BLOCK_ROWS} on are not what entry_block says of them"
 
     def counts(self) -> dict[str, int]:
         return {table: int(self._value(query)) for table, query in _COUNTS.items()}

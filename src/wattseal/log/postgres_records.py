@@ -72,6 +72,12 @@ ALL_BLOCKS: Final = f"""
     INSERT INTO entry_block (block, first_s, last_s)
     SELECT idx / {BLOCK_ROWS}, min(start_s), max(start_s) FROM entry WHERE {IS_RECORD} GROUP BY 1"""
 
+WRONG_BLOCKS: Final = f"""
+    SELECT block FROM entry_block b FULL JOIN (
+        SELECT idx / {BLOCK_ROWS} AS block, min(start_s) AS first_s, max(start_s) AS last_s
+          FROM entry WHERE {IS_RECORD} GROUP BY 1) made USING (block)
+     WHERE (b.first_s, b.last_s) IS DISTINCT FROM (made.first_s, made.last_s) ORDER BY block LIMIT 5"""
+
 Fetch = Callable[[str, dict[str, Any]], Sequence[Sequence[Any]]]
 
 

@@ -117,6 +117,9 @@ SET_ASIDE_BY_DIGEST: Final = _select(
     "reading",
     "WHERE digest = :digest AND state IN ('set-aside', 'set-aside-in-chain') ORDER BY reading_no LIMIT 1",
 )
+UNCHAINED: Final = _select(
+    ReadingRow, "reading", "WHERE chain_no IS NULL ORDER BY reading_no LIMIT :limit OFFSET :skip"
+)
 SET_READING_STATE: Final = "UPDATE reading SET state = :state, bridged = :bridged WHERE reading_no = :reading_no"
 
 BATCH: Final = _select(BatchRow, "batch", "WHERE number = :number")

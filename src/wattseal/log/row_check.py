@@ -15,6 +15,7 @@ from wattseal.core.registry import meter_path
 from wattseal.core.statement import statement_text
 from wattseal.log.amendments import SUPERSESSION, TOMBSTONE
 from wattseal.log.audit import Audit
+from wattseal.log.edge_check import EdgeCheck
 from wattseal.log.port import EntryRow, Read
 from wattseal.log.report import Findings
 
@@ -32,6 +33,7 @@ class RowCheck:
         self._audit = audit
         self._tombstones = tombstones
         self._findings = findings
+        self.edges = EdgeCheck(read, findings)
         self._meters: Mapping[int | None, str] = {
             row.meter_no: meter_path(row.site_id, row.iot_device_id, row.meter_id) for row in read.meters()
         }
@@ -53,6 +55,7 @@ class RowCheck:
                 self._findings.bad("its body is missing, and no tombstone says why", row.idx)
             return
         value = self._audit.body(row.idx, row.schema, row.body, entry, Slots(row.start_slot, row.end_slot))
+        self.edges.look_into(row, value)
         if row.schema != _QUARANTINE:
             self._check_columns(row, value)
         if row.schema in _STATEMENTS:

@@ -11,6 +11,7 @@ Rules that this file keeps:
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple, Self
@@ -37,12 +38,23 @@ _CALLERS_ERRORS: Final = (ValueError, LookupError, TypeError, AttributeError, Ar
 """A job that fails with one of these is undone and the log goes on. Anything else may be the disk: then it halts."""
 
 
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
+"""Only opening a file fails so; where `_sign` opens files, nothing of the step was done yet."""
+
+
 class Halted(RuntimeError):
     """Nothing is signed or written any more by this sequencer; the message says why and what to do."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the log is halted and signs nothing: {reason}. What to do: docs/operate/recovery.md")
         self.reason = reason
+
+
+class Starved(RuntimeError):
+    """The system gave no file descriptor to sign the batch with. Nothing was begun, and the next step tries again.
+
+    Until then nothing is written: the checkpoint must be over exactly what the batch entry closed.
+    """
 
 
 class Draft(NamedTuple):
@@ -89,6 +101,8 @@ class Sequencer:
         """Entries of the running transaction that are not in the tree yet: tiles are made once, at its end."""
         self._last: BatchRow | None = None
         self._tx: Write | None = None
+        self._unsigned: BatchRow | None = None
+        """A batch whose entry is durable, and for whose signature there was no file descriptor."""
         self._halted: str | None = None
         self.clock_behind_s = 0
         """How much later than the opening the last batch was closed. More than minutes: look at the clock."""
@@ -134,6 +148,11 @@ class Sequencer:
         return self._halted
 
     @property
+    def is_starved(self) -> bool:
+        """Whether a batch waits for a file descriptor to be signed with."""
+        return self._unsigned is not None
+
+    @property
     def next_idx(self) -> int:
         """The index that the next entry will get."""
         return self._edge.size + len(self._entries)
@@ -151,11 +170,12 @@ class Sequencer:
         What was appended is durable, and may be acknowledged, when the block has ended without an error. If the block
         raises an ordinary error (ValueError with Refusal, LookupError, TypeError, AttributeError, ArithmeticError), all
         of it is undone and the log goes on. On any other error, and on any error of the commit, the log halts and
-        Halted is raised. Not to be nested. Raises StoreBusy.
+        Halted is raised. Not to be nested. Raises StoreBusy, Starved.
         """
         self._check_running()
         if self._tx is not None:
             raise RuntimeError("write() is already running")
+        self._sign_what_waits()
         undone: BaseException | None = None
         try:
             with self._store.write() as tx:
@@ -242,15 +262,16 @@ class Sequencer:
     def close_batch(self, now: int, registry: RegistryCommitment) -> BatchRow:
         """Close the batch with its entry and sign its checkpoint; `now` in Unix seconds. Returns the stored batch.
 
-        With nothing new since the last batch, returns that one. Refuses to close a batch in an empty log. Any other
-        error halts: the next `open` finishes what was begun.
+        With nothing new since the last batch, returns that one. Refuses to close a batch in an empty log. Raises
+        Starved. Any other error halts: the next `open` finishes what was begun.
         """
         self._check_running()
+        self._sign_what_waits()
         if self._last is not None and self._last.last_idx + 1 == self.next_idx:
             return self._last
         if self._last is None and not self.next_idx:
             raise Refusal("batch", "the log is empty: there is nothing to close")
-        with self._halting("the batch could not be closed"):
+        with self._halting("the batch could not be closed", Starved):
             with self.write() as tx:
                 row = self._add_batch(tx, now, registry)
             return self._sign(row)
@@ -285,7 +306,20 @@ class Sequencer:
 
         A crash before the guard moved leaves a batch without a checkpoint: the next `open` comes here again. A crash
         after it leaves a guard ahead of the stored checkpoints: the next `open` stores the guard's checkpoint.
+        Without a file descriptor for one of the first steps the batch waits in memory for the next try: Starved.
         """
+        try:
+            note = self._move_guard(row)
+        except OSError as error:
+            if error.errno not in _NO_DESCRIPTOR:
+                raise
+            self._unsigned = row
+            raise Starved(f"no file descriptor was left to sign batch {row.number} with; it is tried again") from error
+        self._unsigned = None
+        return self._store_checkpoint(row, note)
+
+    def _move_guard(self, row: BatchRow) -> str:
+        """The signed checkpoint of a batch, once the guard holds it."""
         held = self._guard.read()
         with self._store.read() as read:
             checkpoint = checkpoint_to_sign(read, held, self.checkpoint(), row, self._edge, self.verifier)
@@ -294,7 +328,12 @@ class Sequencer:
         if opened(note, self.verifier) != checkpoint:
             raise Damaged(None, "the new signature does not verify")
         self._guard.replace(held, note)
-        return self._store_checkpoint(row, note)
+        return note
+
+    def _sign_what_waits(self) -> None:
+        if self._unsigned is not None:
+            with self._halting("the batch could not be closed", Starved):
+                self._sign(self._unsigned)
 
     def _store_checkpoint(self, row: BatchRow, note: str) -> BatchRow:
         with self._store.write() as tx:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from wattseal.log.port import Read, StoreBusy, StoreFailed, Write
-from wattseal.log.sqlite_file import WriteLock, check_revision, connect_reader, connect_writer, create_file, is_busy
+from wattseal.log.sqlite_file import (
+    WriteLock,
+    check_descriptors,
+    check_revision,
+    connect_reader,
+    connect_writer,
+    create_file,
+    is_busy,
+)
 from wattseal.log.sqlite_places import load_edge
 from wattseal.log.sqlite_read import SqliteRead
 from wattseal.log.sqlite_write import SqliteWrite
@@ -125,7 +133,11 @@ class SqliteStore:
                 raise RuntimeError("the store is closed")
             if self._readers:
                 return self._readers.pop()
-        return connect_reader(self._path)
+        try:
+            return connect_reader(self._path)
+        except sqlite3.OperationalError as error:
+            check_descriptors(error)
+            raise
 
     # --- Writing ------------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ _READER_CACHE_KIB: Final = 4_096
 _BUSY_S: Final = 1
 """How long to wait for another process to finish what should take a moment, such as reading the WAL after a crash."""
 _STATEMENTS: Final = 200
+_FILES_OF_A_CONNECTION: Final = 4
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -174,6 +175,22 @@ def _primary_code(error: sqlite3.Error) -> int:
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether SQLite refused because of somebody else's lock."""
     return _primary_code(error) == sqlite3.SQLITE_BUSY
+
+
+def check_descriptors(error: sqlite3.Error) -> None:
+    """Raise OSError (EMFILE, ENFILE) if SQLite could not open a file because there is no descriptor left for one.
+
+    SQLite does not say so; but as many files as a connection has open then cannot be opened otherwise, either.
+    """
+    if _primary_code(error) != sqlite3.SQLITE_CANTOPEN:
+        return
+    opened: list[int] = []
+    try:
+        for _ in range(_FILES_OF_A_CONNECTION):
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401 - each must be closed
+    finally:
+        for number in opened:
+            os.close(number)
 
 
 def create_file(path: Path) -> None:

@@ -24,6 +24,7 @@ from wattseal.log.port import (
     TokenRow,
 )
 from wattseal.log.rollup_port import RecordValues, RollupRow
+from wattseal.log.sqlite_index_check import check_tables
 from wattseal.log.sqlite_places import RUNS
 from wattseal.log.sqlite_records import FEW_METERS, RecordChoice, number_list, runs_of_records
 from wattseal.log.sqlite_rollups import rollup_sums
@@ -152,6 +153,9 @@ class SqliteRead:
         for start in range(0, len(numbers), _FETCH):
             part = numbers[start : start + _FETCH]
             found = {row[0]: row for row in self._run(query, {"numbers": number_list(part)}).fetchall()}
+            if len(found) < len(part):
+                lost = next(number for number in part if number not in found)
+                raise LookupError(f"the store's index names row {lost}, which is missing: run `wattseal fsck`")
             yield from (found[number] for number in part)
 
     # --- Entries and tiles --------------------------------------------------------------------------------------------
@@ -278,6 +282,9 @@ class SqliteRead:
             place = dict(zip(place, keys[-1], strict=True))
             limit = min(2 * limit, _FETCH)
 
+    def unchained_readings(self, skip: int = 0, limit: int = 100_000) -> Sequence[ReadingRow]:
+        return self._all(_reading, queries.UNCHAINED, skip=skip, limit=limit)
+
     def set_aside_by_digest(self, digest: bytes) -> ReadingRow | None:
         return self._one(_reading, queries.SET_ASIDE_BY_DIGEST, digest=digest)
 
@@ -317,6 +324,10 @@ class SqliteRead:
 
     def inbox(self, limit: int = 100) -> Sequence[InboxRow]:
         return self._all(InboxRow._make, queries.INBOX, limit=limit)
+
+    def check_indexes(self) -> Iterable[str]:
+        self._run("SELECT 1")
+        return check_tables(self._connection)
 
     def counts(self) -> dict[str, int]:
         return {table: int(self._value(query)) for table, query in _COUNTS.items()}
