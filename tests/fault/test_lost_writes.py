@@ -247,6 +247,7 @@ def test_a_failed_call_halts_the_server_and_is_made_good(machine: Machine, seed:
                     if lives.wait_for_start():
                         wait_until(lambda: is_halted(client), load)
                         halts += 1
+                        time.sleep(0.5)  # answers to what was committed before may be under way
                         at = sum(device.acknowledged for device in devices)
                         time.sleep(0.2)
                         assert sum(device.acknowledged for device in devices) == at

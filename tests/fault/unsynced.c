@@ -6,8 +6,9 @@
  * sync after it is done, since only then it holds, with the place in the log where it began: what came later it does not
  * cover. The log itself lies in the page cache, which a killed process leaves behind.
  *
- * With UNSYNCED_FAIL=s12 the twelfth sync of such a file or folder fails with EIO, with UNSYNCED_FAIL=w12 the twelfth
- * write. After a failed sync the system shows what was written, and takes it for clean: no later sync writes it again.
+ * With UNSYNCED_FAIL=s12 the twelfth sync of such a file fails with EIO, with UNSYNCED_FAIL=w12 the twelfth write. No
+ * sync of a folder fails: SQLite does not look at what comes of its own (unixSync), and a file system whose journal failed
+ * takes no more writes of any kind. After a failed sync the system shows what was written, and takes it for clean: no later sync writes it again.
  *
  * Not noted: files below <folder> that end in -shm (SQLite maps them, and makes them anew after a crash), and calls that
  * neither SQLite nor the server make there: mmap, sendfile, copy_file_range, link. */
@@ -227,7 +228,7 @@ static int sync_any(int fd, long call) {
     pthread_mutex_lock(&lock);
     int is_mine = is_seen(fd, &status);
     uint64_t began = is_mine ? log_end() : 0;
-    int is_failing = is_mine && fails('s');
+    int is_failing = is_mine && !S_ISDIR(status.st_mode) && fails('s');
     pthread_mutex_unlock(&lock);
     int result = is_failing ? -1 : syscall(call, fd), error = is_failing ? EIO : errno;
     if (is_mine && (!result || is_failing)) {
