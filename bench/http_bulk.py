@@ -29,7 +29,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from bench.p256 import openssl_rate, pyca_rate
 from wattseal.config import Settings, load_settings
 from wattseal.log.port import Write
-from wattseal.serve import OpenSite, make_site, open_site, read_store, serve
+from wattseal.serve import OpenSite, make_site, open_site, read_store
+from wattseal.server import serve
 from wattseal.simulate.sites import uniform_fleet
 
 METERS: Final = int(os.environ.get("BENCH_METERS", "1000"))

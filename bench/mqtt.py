@@ -40,7 +40,8 @@ from bench.http_bulk import (
 from bench.p256 import openssl_rate
 from wattseal.config import Settings, load_settings
 from wattseal.core.reading import parse_envelope
-from wattseal.serve import Site, make_site, open_site, serve
+from wattseal.serve import Site, make_site, open_site
+from wattseal.server import serve
 from wattseal.simulate.sites import uniform_fleet
 
 CONNECTIONS: Final = int(os.environ.get("BENCH_CONNECTIONS", "4"))

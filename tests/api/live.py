@@ -22,7 +22,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from wattseal.config import load_settings
-from wattseal.serve import serve
+from wattseal.server import serve
 if __name__ == "__main__":
     serve(load_settings(Path(sys.argv[1])), lambda site, url: print(url, flush=True))
 """

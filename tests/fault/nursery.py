@@ -99,7 +99,7 @@ def say(*words: object) -> None:
 
 
 def main(flaw: str) -> None:
-    from wattseal import serve  # not above: the server's own workers load this file, too
+    from wattseal import serve, server  # not above: the server's own workers load this file, too
     from wattseal.config import Settings, load_settings
 
     os.dup2(2, 1)  # what the server logs is not for the test
@@ -116,7 +116,7 @@ def main(flaw: str) -> None:
                 FLAWS[flaw]()
                 given = json.loads(what)
                 os.environ.update(given["environment"])
-                serve.serve(load_settings(Path(given["settings"])), lambda _, url: say("at", url))
+                server.serve(load_settings(Path(given["settings"])), lambda _, url: say("at", url))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         say("ended", os.waitstatus_to_exitcode(status))

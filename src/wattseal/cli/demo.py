@@ -148,7 +148,7 @@ Next: wattseal verify {shown}/bundles/{_SAMPLE} --trust {shown}/trust.toml --all
 def _serve(settings: Settings, state: dict[str, Any]) -> None:
     from wattseal.demo.live import run
     from wattseal.demo.sites import demo_sites
-    from wattseal.serve import serve
+    from wattseal.server import serve
 
     sites, tasks = demo_sites(), []
 

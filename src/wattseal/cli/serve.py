@@ -27,7 +27,7 @@ def serve(
     Example: `wattseal serve --config /srv/wattseal/wattseal.toml --port 8080`
     """
     from wattseal.config import load_settings
-    from wattseal.serve import serve as run
+    from wattseal.server import serve as run
 
     run(load_settings(config, host=host, port=port, workers=workers), _say)
 
