@@ -9,7 +9,7 @@ from wattseal.core.note import open_note
 from wattseal.core.reading import parse_envelope
 from wattseal.core.refusal import Refusal
 from wattseal.core.statement import parse_decision, statement_text
-from wattseal.ingest.decision import decision_of
+from wattseal.log.releases import decision_of
 from wattseal.log.salts import SaltSource
 from wattseal.simulate.fleet import SimulatedMeter
 

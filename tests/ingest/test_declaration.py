@@ -20,10 +20,10 @@ from wattseal.core.refusal import Refusal
 from wattseal.core.statement import statement_text
 from wattseal.core.trust import parse_trust
 from wattseal.core.verify import verify
-from wattseal.ingest.decision import decision_of
 from wattseal.ingest.declaration import Declaration
 from wattseal.ingest.receipt import Receipt
 from wattseal.log.bundle import build_bundle, record_bundle
+from wattseal.log.releases import decision_of
 from wattseal.log.salts import SaltSource
 from wattseal.simulate.fleet import SimulatedMeter
 

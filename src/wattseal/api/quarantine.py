@@ -18,14 +18,13 @@ from wattseal.api.services import Auditor, Here, Operator, Services
 from wattseal.core import jcs
 from wattseal.core.discontinuity import SCHEMA as DISCONTINUITY
 from wattseal.core.document import Members
-from wattseal.core.statement import DECISIONS, parse_decision
+from wattseal.core.statement import DECISIONS, QUARANTINE, parse_decision
 from wattseal.core.units import rfc3339
-from wattseal.ingest.decision import decision_of
 from wattseal.log.port import EntryRow, InboxRow, MeterRow, Read
+from wattseal.log.releases import decision_of
 
 router = APIRouter(prefix="/api/v1", tags=["quarantine"])
 
-_QUARANTINE: Final = "quarantine-1"
 _SHAPE = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
@@ -154,7 +153,7 @@ def list_quarantine(
     with here.store.read() as read:
         look = _Looker(read)
         while len(shown) <= limit and not is_last:
-            rows = read.entries_of_schema(_QUARANTINE, after, limit + 1)
+            rows = read.entries_of_schema(QUARANTINE, after, limit + 1)
             shown += [row for row in rows if state in {None, look.state(row)}]
             is_last = len(rows) <= limit
             after = rows[-1].idx if rows else after
@@ -165,7 +164,7 @@ def list_quarantine(
 
 def _found(read: Read, log_id: bytes) -> EntryRow:
     row = read.entry_by_id(log_id)
-    if row is None or row.schema != _QUARANTINE:
+    if row is None or row.schema != QUARANTINE:
         raise not_found("quarantined item with this log_id", "GET /api/v1/quarantine lists them.")
     return row
 

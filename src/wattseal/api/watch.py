@@ -12,13 +12,13 @@ import structlog
 
 from wattseal.api.metrics import Metrics
 from wattseal.core.registry import Meter
+from wattseal.core.statement import QUARANTINE
 from wattseal.ingest.chain import QUARANTINED, REFUSED
-from wattseal.ingest.decision import decision_of
 from wattseal.ingest.receipt import Receipt
 from wattseal.ingest.registry import Registry
 from wattseal.log.port import BatchRow, Read
+from wattseal.log.releases import decision_of
 
-QUARANTINE: Final = "quarantine-1"
 MOST_WAITING: Final = 200
 """More waiting quarantine entries than this are not counted one by one."""
 _FLOOD: Final = 100

@@ -11,6 +11,8 @@ from wattseal.core.refusal import Refusal
 from wattseal.core.registry import meter_path
 from wattseal.core.units import identifier, rfc3339
 
+QUARANTINE = "quarantine-1"
+DECISION = "decision-1"
 DECISIONS = ("release", "reject")
 
 
@@ -108,7 +110,7 @@ class Quarantine:
         """Canonical `quarantine-1`."""
         return jcs.dumps(
             {
-                "schema_version": "quarantine-1",
+                "schema_version": QUARANTINE,
                 "received_at": rfc3339(self.received_s),
                 "reason": self.reason,
                 "detail": self.detail,
@@ -134,7 +136,7 @@ class Decision:
         """Canonical `decision-1`."""
         return jcs.dumps(
             {
-                "schema_version": "decision-1",
+                "schema_version": DECISION,
                 "subject": self.subject.hex(),
                 "decision": self.decision,
                 "reason": self.reason,
@@ -146,7 +148,7 @@ class Decision:
 
 def parse_decision(data: bytes) -> Decision:
     """A Decision from its body."""
-    members = parse_document(data, "decision-1")
+    members = parse_document(data, DECISION)
     decision = Decision(
         members.hex("subject", 32),
         members.one_of("decision", DECISIONS),

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from wattseal.core.entry import Slots
-from wattseal.core.statement import Quarantine
+from wattseal.core.statement import QUARANTINE, Quarantine
 from wattseal.ingest import gate, grid
 from wattseal.ingest.arrival import Arrival, stored_arrival
 from wattseal.ingest.chain import ADMITTED, DUPLICATE, NOTHING_STORED, QUARANTINED, TOO_LATE, Chain, Stored, Verdict
@@ -23,8 +23,6 @@ from wattseal.ingest.standing import Standing, standing_of
 from wattseal.ingest.supersession import LateReadings
 from wattseal.log.port import BOUNDARY, DETAIL, SET_ASIDE, SET_ASIDE_IN_CHAIN, ReadingRow, SecretRow, Write
 from wattseal.log.sequencer import Draft, Sequencer
-
-QUARANTINE_SCHEMA: Final = "quarantine-1"
 
 Examined: TypeAlias = "Arrival | Receipt"
 """What a worker made of the bytes: a reading with a good signature, or the refusal."""
@@ -301,7 +299,7 @@ class Round:
     def _quarantine(self, source: Source | None, arrival: Arrival, reason: str, detail: str) -> Logged:
         secret = self._log_secret if source is None else source.secret
         body = Quarantine(self.now_s, reason, detail, arrival.kid, arrival.meter_id, arrival.epoch, arrival.seq).body()
-        draft = statement_draft(next(self._ids), body, QUARANTINE_SCHEMA, secret, self.now_s, Slots(arrival.digest))
+        draft = statement_draft(next(self._ids), body, QUARANTINE, secret, self.now_s, Slots(arrival.digest))
         meter_no = None if source is None else source.meter_no
         return self.log(draft._replace(meter_no=meter_no, start_s=arrival.time_s))
 

@@ -4,47 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
 
 from wattseal.core.entry import Slots
 from wattseal.core.note import Note
 from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.refusal import Refusal
-from wattseal.core.statement import Decision, parse_decision, statement_text
-from wattseal.ingest.admission import QUARANTINE_SCHEMA, Round
+from wattseal.core.statement import DECISION, QUARANTINE, Decision, parse_decision, statement_text
+from wattseal.ingest.admission import Round
 from wattseal.ingest.arrival import stored_arrival
 from wattseal.ingest.draft import Logged, statement_draft
 from wattseal.ingest.registry import pages
 from wattseal.log.port import SET_ASIDE, SET_ASIDE_IN_CHAIN, EntryRow, Read, SecretRow, Write
+from wattseal.log.releases import decision_key, decision_of
 from wattseal.log.salts import SaltSource
-
-SCHEMA: Final = "decision-1"
 
 
 def released_digests(read: Read) -> set[bytes]:
     """The payload digests of all readings that a decision released: records that they bound are of kind `operator`."""
     released = {
         decision.subject
-        for decision in (parse_decision(row.body) for row in pages(read, SCHEMA))
+        for decision in (parse_decision(row.body) for row in pages(read, DECISION))
         if decision.decision == "release"
     }
     if not released:
         return set()
     salts = SaltSource(read.secrets())
-    return {row.start_slot for row in pages(read, QUARANTINE_SCHEMA) if salts.entry(row) in released}
-
-
-def decision_of(read: Read, subject: bytes) -> EntryRow | None:
-    """What settled the quarantine entry with that id (16 bytes): the decision about it, if there is one.
-
-    Or the decision, or the declared discontinuity, after which it was judged again and admitted.
-    """
-    entry_id = read.meta(_decided(subject))
-    return None if entry_id is None else read.entry_by_id(entry_id)
-
-
-def _decided(subject: bytes) -> str:
-    return f"decided/{subject.hex()}"
+    return {row.start_slot for row in pages(read, QUARANTINE) if salts.entry(row) in released}
 
 
 def decide(
@@ -55,7 +40,7 @@ def decide(
     A rejected reading stays where it is, and its digest still satisfies the next prev if it did before.
     """
     row = work.tx.entry_by_id(subject)
-    if row is None or row.schema != QUARANTINE_SCHEMA:
+    if row is None or row.schema != QUARANTINE:
         raise Refusal("subject", "is not the log_id of a quarantine entry")
     key = operator.verifier
     signer = work.registry.signers.get(f"signer/{key.name}+{key.key_id.hex()}")
@@ -66,12 +51,12 @@ def decide(
     entry = SaltSource(work.tx.secrets()).entry(row)
     body = Decision(entry, decision, reason, work.now_s, key.name).body()
     parse_decision(body)
-    text = statement_text(SCHEMA, body).encode()
+    text = statement_text(DECISION, body).encode()
     note = bytes(Note(text, (operator.sign(text),)))
     slots = Slots(end=hashlib.sha256(note).digest())
-    draft = statement_draft(work.next_id(), body, SCHEMA, log_secret, work.now_s, slots)
+    draft = statement_draft(work.next_id(), body, DECISION, log_secret, work.now_s, slots)
     logged = work.log(draft, b"", note.decode())
-    work.tx.put_meta(_decided(subject), draft.entry_id)
+    work.tx.put_meta(decision_key(subject), draft.entry_id)
     reading = work.tx.set_aside_by_digest(row.start_slot)
     if decision == "release" and reading is not None and reading.chain_no is not None:
         aside = SetAside(work.tx, reading.chain_no)
@@ -86,7 +71,7 @@ class SetAside:
         self._tx = tx
         digests = {row.digest for row in tx.chain_tail(chain_no) if row.state in (SET_ASIDE, SET_ASIDE_IN_CHAIN)}
         self._entries: dict[bytes, EntryRow] = {}
-        for row in pages(tx, QUARANTINE_SCHEMA) if digests else ():
+        for row in pages(tx, QUARANTINE) if digests else ():
             if row.start_slot in digests:
                 self._entries.setdefault(row.start_slot, row)
         self.rejected = {digest for digest, row in self._entries.items() if decision_of(tx, row.entry_id) is not None}
@@ -95,4 +80,4 @@ class SetAside:
     def settle(self, admitted: Sequence[bytes], by: bytes) -> None:
         """Note that the entry with the id `by` led to the admission of these readings."""
         for digest in admitted:
-            self._tx.put_meta(_decided(self._entries[digest].entry_id), by)
+            self._tx.put_meta(decision_key(self._entries[digest].entry_id), by)

@@ -14,9 +14,9 @@ from wattseal.core.note_key import Ed25519Signer
 from wattseal.core.refusal import Refusal
 from wattseal.core.registry import Meter, meter_path
 from wattseal.core.reported import Interval, parse_interval
-from wattseal.core.statement import Quarantine, reported_text
+from wattseal.core.statement import QUARANTINE, Quarantine, reported_text
 from wattseal.core.units import identifier
-from wattseal.ingest.admission import QUARANTINE_SCHEMA, Round
+from wattseal.ingest.admission import Round
 from wattseal.ingest.chain import ADMITTED, DUPLICATE, QUARANTINED, REFUSED
 from wattseal.ingest.draft import Logged, record_draft, statement_draft
 from wattseal.ingest.enrolment import Enrolment
@@ -150,7 +150,7 @@ class ReportedAdmission:
             secret = self._enrolment.log_secret(work.tx)
         quarantine = Quarantine(work.now_s, reason, detail, None, item.path[2], None, None).body()
         slots = Slots(item.digest)
-        draft = statement_draft(work.next_id(), quarantine, QUARANTINE_SCHEMA, secret, work.now_s, slots)
+        draft = statement_draft(work.next_id(), quarantine, QUARANTINE, secret, work.now_s, slots)
         logged = work.log(draft._replace(meter_no=secret.meter_no, start_s=item.interval.start_s), item.raw)
         self._staged[item.digest] = logged
         return Receipt(QUARANTINED, item.digest, logged.index, logged.log_id, reason, None, detail)

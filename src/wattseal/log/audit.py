@@ -29,7 +29,7 @@ from wattseal.core.registry import (
     parse_tariff,
 )
 from wattseal.core.sorted_map import MapRoot, map_root
-from wattseal.core.statement import parse_decision, parse_import
+from wattseal.core.statement import DECISION, parse_decision, parse_import
 from wattseal.core.units import kwh_text
 from wattseal.log.amendments import (
     SUPERSESSION,
@@ -52,7 +52,7 @@ _PARSERS: Final[Mapping[str, Callable[[bytes], object]]] = {
     "meter-1": parse_meter,
     "tariff-1": parse_tariff,
     "import-1": parse_import,
-    "decision-1": parse_decision,
+    DECISION: parse_decision,
     DISCONTINUITY: parse_discontinuity,
     SUPERSESSION: parse_supersession,
     TOMBSTONE: parse_tombstone,

@@ -24,6 +24,7 @@ from wattseal.core.tlog_proof import TlogProof
 from wattseal.core.units import rfc3339
 from wattseal.log.port import BOUNDARY, BatchRow, EntryRow, MeterRow, Read
 from wattseal.log.registrations import RegistryMap, registrations
+from wattseal.log.releases import releases_of
 from wattseal.log.salts import SaltSource
 from wattseal.log.tail import tile_reader
 
@@ -126,8 +127,8 @@ def _bundle(read: Read, meter: MeterRow, rows: Sequence[EntryRow], wanted: tuple
     writer = _Writer(read, head)
     registry = registrations(read, head.batch.last_idx)
     records = [parse_body(row.body) for row in rows]
-    statements = _statements(read, records)
-    operators = {operator_of(row.body, row.schema) for row, _ in statements}
+    statements = _statements(read, records) + _release_statements(read, writer.salts, rows, records)
+    operators = {operator_of(row.body, row.schema) for row, note in statements if note}
     names = _names(
         meter, records, registry, operators, Checkpoint.parse(Note.parse(head.checkpoint.encode()).text).origin
     )
@@ -207,6 +208,20 @@ def _statements(read: Read, records: Sequence[Record]) -> list[tuple[EntryRow, s
                 raise Refusal("statements", f"the operator's note of entry {row.idx} is missing: run fsck")
             found.append((row, raw[1]))
     return found
+
+
+def _release_statements(
+    read: Read, salts: SaltSource, rows: Sequence[EntryRow], records: Sequence[Record]
+) -> list[tuple[EntryRow, str]]:
+    """The quarantine entries and decisions that records of the kind operator rest on; only the decisions have notes."""
+    digests = {
+        slot
+        for row, record in zip(rows, records, strict=True)
+        if record.evidence.kind == "operator" and record.evidence.source is None
+        for slot in (row.start_slot, row.end_slot)
+    }
+    found = releases_of(read, digests, salts)
+    return [pair for release in found for pair in ((release.quarantined, ""), (release.decision, release.note))]
 
 
 def _all_of(read: Read, schema: str) -> Iterator[EntryRow]:

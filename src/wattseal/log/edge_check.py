@@ -10,12 +10,12 @@ from typing import Final
 
 from wattseal.core.emlog import Record
 from wattseal.core.registry import meter_path
+from wattseal.core.statement import QUARANTINE
 from wattseal.log.port import BOUNDARY, EntryRow, Read, ReadingRow
 from wattseal.log.report import Findings
 from wattseal.log.salts import NO_SECRET
 
 _READING_KINDS: Final = frozenset({"device", "gateway", "operator"})
-QUARANTINE: Final = "quarantine-1"
 
 
 class EdgeCheck:

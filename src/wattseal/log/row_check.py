@@ -12,17 +12,15 @@ from wattseal.core.entry import EMPTY_SLOTS, Slots
 from wattseal.core.note import open_note
 from wattseal.core.refusal import Refusal
 from wattseal.core.registry import meter_path
-from wattseal.core.statement import statement_text
+from wattseal.core.statement import DECISION, QUARANTINE, statement_text
 from wattseal.log.amendments import SUPERSESSION, TOMBSTONE
 from wattseal.log.audit import Audit
 from wattseal.log.edge_check import EdgeCheck
 from wattseal.log.port import EntryRow, Read
 from wattseal.log.report import Findings
 
-_STATEMENTS: Final = frozenset({"import-1", "decision-1", DISCONTINUITY, TOMBSTONE})
+_STATEMENTS: Final = frozenset({"import-1", DECISION, DISCONTINUITY, TOMBSTONE})
 _COLUMNS: Final = EntryRow._fields[EntryRow._fields.index("meter_no") :]
-_QUARANTINE: Final = "quarantine-1"
-"""Its columns say what could be read from bytes that were set aside; they are no part of its body."""
 
 
 class RowCheck:
@@ -56,7 +54,7 @@ class RowCheck:
             return
         value = self._audit.body(row.idx, row.schema, row.body, entry, Slots(row.start_slot, row.end_slot))
         self.edges.look_into(row, value)
-        if row.schema != _QUARANTINE:
+        if row.schema != QUARANTINE:
             self._check_columns(row, value)
         if row.schema in _STATEMENTS:
             raw = self._read.raw(row.idx)

@@ -211,7 +211,7 @@ def test_a_record_says_what_was_signed(changes: dict[str, Any], field: str) -> N
     assert authentic(world).reason.startswith(f"records.1: {field} says ")
 
 
-@pytest.mark.parametrize("kind", ["ocmf", "text", "operator"])
+@pytest.mark.parametrize("kind", ["ocmf", "text"])
 def test_evidence_that_cannot_be_checked_is_unknown(kind: str) -> None:
     world = World(records=2)
     record: Record = world.record(1)

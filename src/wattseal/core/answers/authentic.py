@@ -10,6 +10,7 @@ from wattseal.core.answers.declared_evidence import DeclaredEvidence
 from wattseal.core.answers.device_evidence import DeviceEvidence
 from wattseal.core.answers.import_evidence import ImportEvidence
 from wattseal.core.answers.key_ring import KeyRing
+from wattseal.core.answers.released_evidence import ReleasedEvidence
 from wattseal.core.answers.reported_evidence import ReportedEvidence
 from wattseal.core.answers.signers import Signers
 from wattseal.core.answers.trail import Trail
@@ -25,7 +26,7 @@ from wattseal.core.verdict import Answer, worst
 _WORDS = {
     "device": "signed by a device key",
     "gateway": "read and signed by a gateway",
-    "operator": "across a break of the register that the operator declared; a device key signed both readings",
+    "operator": "that the operator let count or bridged by a statement, listed below; a device key signed the readings",
     "import": "imported history that the operator vouches for; no meter signed it",
     "reported": "reported without counter or meter signature; only the gateway vouches",
 }
@@ -50,6 +51,7 @@ class _Check:
         signers = Signers(registry)
         self._devices = DeviceEvidence(contents, KeyRing(bundle, trust, registry), self._trail)
         self._declared = DeclaredEvidence(bundle, self._devices, signers, self._trail)
+        self._released = ReleasedEvidence(bundle, self._devices, signers, self._trail)
         self._imports = ImportEvidence(bundle, signers, self._trail)
         self._reports = ReportedEvidence(bundle, signers, self._trail)
 
@@ -96,6 +98,8 @@ class _Check:
         match kind:
             case "device" | "gateway":
                 simulated = self._devices.check(record, leaf)
+            case "operator" if record.evidence.source is None:
+                simulated = self._released.check(record, leaf)
             case "operator":
                 simulated = self._declared.check(record, leaf)
             case "import":

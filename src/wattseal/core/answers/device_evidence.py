@@ -36,10 +36,10 @@ class DeviceEvidence:
         self._contents, self._ring, self._trail = contents, ring, trail
         self._readings = Once(self._read)
 
-    def check(self, record: Record, leaf: Leaf, declared: Declared | None = None) -> bool:
+    def check(self, record: Record, leaf: Leaf, declared: Declared | None = None, *, is_released: bool = False) -> bool:
         """Whether a key involved is simulated; Refusal or Unknown where the record does not follow from readings.
 
-        `declared`: a discontinuity that lies between them.
+        `declared`: a discontinuity that lies between them. `is_released`: the operator released one of them.
         """
         start_kid, end_kid = self._kid(leaf.slots.start), self._kid(leaf.slots.end)
         if end_kid.hex() != record.evidence.kid:
@@ -56,7 +56,7 @@ class DeviceEvidence:
             record.site_id,
             record.iot_device_id,
             record.meter_id,
-            _kind(start, end) if declared is None else "operator",
+            "operator" if is_released or declared is not None else _kind(start, end),
             end_kid,
             start,
             end,
