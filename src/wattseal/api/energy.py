@@ -166,7 +166,8 @@ class Sums:
     "",
     summary="Energy by time and place",
     response_model=EnergyAnswer,
-    responses=described(None, "The sums.", 401, 503) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    responses=described(None, "The sums.", 401, 429, 503)
+    | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 def get_energy(
     request: Request,
