@@ -10,39 +10,54 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.contract.stores import attestation, reading, token
-from tests.log.sample import ORIGIN, SIGNER, START, Desk, all_checkpoints, fill, opened, records
+from tests.contract.stores import attestation, token
+from tests.ingest.room import GATEWAY, NOW, ORIGIN, SIGNER, Room, interval, meter, readings_job, signed
+from tests.log.sample import all_checkpoints
 from tests.postgres_server import PostgresServer
+from wattseal.core.anchor_payload import checkpoint_digest
+from wattseal.core.note import Note
 from wattseal.core.refusal import Refusal
+from wattseal.ingest.job import FlushJob
+from wattseal.ingest.settings import Settings
+from wattseal.ingest.writer import Writer
 from wattseal.log.fsck import check_store
 from wattseal.log.guard import Guard, read_guard
 from wattseal.log.move import Moved, move_store
 from wattseal.log.port import InboxRow, RecordFilter
 from wattseal.log.postgres import PostgresStore
-from wattseal.log.rollup import Advance
 from wattseal.log.sequencer import Halted, Sequencer
 from wattseal.log.sqlite import SqliteStore
 
 pytestmark = pytest.mark.realserver
 
 
+READINGS = 1_200
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A log with something in every table."""
-    with opened(tmp_path) as desk:
-        fill(desk)
-        with desk.store.write() as tx:
-            chain_no = tx.add_chain(b"kid", 1)
-            tx.add_readings([reading(seq, chain_no, bridged=seq == 3) for seq in range(2_000)])
-            tx.add_readings([reading(seq, None) for seq in range(3)])
-            tx.add_attestation(attestation(0))
-            tx.put_blocks(0, [b"block 0", b"block 1"])
-            tx.add_token(token("a"))
-            for key in ("B", "a", "_c", "a b", "A"):
-                tx.put_meta(key, b"1")
-            tx.mark_superseded([(20, 300)])
-            Advance(tx).step(tx)
-            tx.add_inbox(InboxRow(START, "malformed", "192.0.2.1", b"bytes"), keep=10)
+    """A log with something in every table, as the ingest room writes it."""
+    room = Room(tmp_path)
+    source = meter()
+    room.enrol(source)
+    room.clock.now_s = NOW + 60 * READINGS
+    items = [source.read(NOW + 60 * place) for place in range(READINGS)]
+    room.submit(*items[:5], *items[6:])
+    room.tick(1_000)  # bridged, and superseded when the missing one comes
+    room.submit(items[5])
+    room.submit(signed(source, items[9], meter_id="m9"))
+    room.report(interval(), site_id="PLANT-01", iot_device_id="gw", meter_id="MTR-1")
+    batch = room.flush()
+    assert batch.checkpoint is not None
+    digest = checkpoint_digest(Note.parse(batch.checkpoint.encode()).text)
+    with room.store.write() as tx:
+        tx.add_attestation(attestation(batch.number)._replace(digest=digest))
+        tx.put_blocks(0, [b"block 0", b"block 1"])
+        tx.add_token(token("a"))
+        for key in ("B", "a", "_c", "a b", "A"):
+            tx.put_meta(key, b"1")
+        tx.add_inbox(InboxRow(NOW, "malformed", "192.0.2.1", b"bytes"), keep=10)
+    room.close()
     return tmp_path
 
 
@@ -63,7 +78,7 @@ def move(folder: Path, source: SqliteStore, url: str) -> Moved:
 
 
 def guard_of(folder: Path) -> str | None:
-    return read_guard(folder / "apart" / "guard")
+    return read_guard(folder / "guard" / "checkpoint")
 
 
 def test_every_row_moves_and_the_log_goes_on_there(folder: Path, source: SqliteStore, url: str) -> None:
@@ -76,19 +91,20 @@ def test_every_row_moves_and_the_log_goes_on_there(folder: Path, source: SqliteS
     assert moved.checkpoint == list(checkpoints.values())[-1]
     with (
         closing(PostgresStore.open(url)) as target,
-        Guard(folder / "apart" / "guard") as guard,
+        Guard(folder / "guard" / "checkpoint") as guard,
     ):
         with target.read() as read:
             assert read.counts() == counts
             assert read.records(RecordFilter(limit=10_000)) == chosen
             assert read.records(RecordFilter(limit=10_000, from_s=0)) == chosen
-            assert len(read.readings_after(1, 0, 0)) == 2_000
-        desk = Desk(target, guard, Sequencer.open(target, origin=ORIGIN, signer=SIGNER, guard=guard, now=START))
-        desk.append(*records(300, 5))
-        desk.close_batch()
-        with target.write() as tx:  # the numbers go on where they were
-            tx.add_readings([reading(5_000)])
-            tx.add_raw([(0, b"", "")])
+            assert len(read.readings_after(1, 0, -1)) == READINGS
+        sequencer = Sequencer.open(target, origin=ORIGIN, signer=SIGNER, guard=guard, now=NOW)
+        writer = Writer(target, sequencer, GATEWAY, Settings(), lambda: (NOW + 100_000) * 1_000_000_000)
+        meter_goes_on = meter()
+        items = [meter_goes_on.read(NOW + 60 * place) for place in range(READINGS + 5)]
+        job = readings_job(writer, items[READINGS:])
+        writer.run([job, FlushJob()])  # the numbers go on where they were
+        assert [receipt.outcome for receipt in job.result] == ["admitted"] * 5
         report = check_store(target, guard.read(), SIGNER.verifier)
         assert report.ok, report.findings
         with target.read() as read:
@@ -96,8 +112,8 @@ def test_every_row_moves_and_the_log_goes_on_there(folder: Path, source: SqliteS
             assert {size: later[size] for size in checkpoints} == checkpoints
             assert len(later) == len(checkpoints) + 1
     source.close()
-    with pytest.raises(Halted, match="was moved to the new place"), opened(folder):
-        pytest.fail("the old store was opened")
+    with pytest.raises(Halted, match="was moved to the new place"):
+        Room(folder)
 
 
 def test_the_databases_language_does_not_matter(
