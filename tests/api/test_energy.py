@@ -84,6 +84,8 @@ def test_a_part_of_the_time(server: Server, devices: list[Device]) -> None:
     assert asked(server, f"by=day&device=n1&meter=main&{of(devices[0])}")["total"]["records"] == 9
     assert asked(server, "by=day&site=nowhere")["items"] == []
     assert asked(server, "")["total"]["records"] == 18
+    for by in ("year", "month"):  # where the calendar ends
+        assert asked(server, f"by={by}&from=253402000000&to=253402300799&device=n1&meter=main")["items"] == []
 
 
 def test_a_tenant_sees_its_meters_alone(server: Server, devices: list[Device]) -> None:

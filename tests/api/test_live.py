@@ -102,7 +102,11 @@ def test_an_interval_shows(server: Server) -> None:
 
 def test_a_tenant_hears_its_meters_alone(server: Server, device: Device) -> None:
     other = Device("live", f"o{time.time_ns()}")
+    public = Device("live", f"p{time.time_ns()}")
     server.enrol(other)
+    bad(server.as_nobody.get("/api/v1/live"), 401)
+    server.enrol(public)
+    good(server.as_operator.post("/api/v1/meters", json=public.meter_document() | {"disclosed": True}), 201)
     tenant = server.client(server.make_token("tenant", subject=(f"live/{device.device_id}",)))
     with listening(tenant) as events, listening(server.as_nobody, f"device={device.device_id}") as of_nobody:
         server.send(other.next())
@@ -130,18 +134,18 @@ def test_so_many_may_listen(server: Server) -> None:
     clients = []
     try:
         for _ in range(MAX_LISTENERS):
-            client = httpx.Client(base_url=server.url, timeout=30)
+            client = server.client(server.token)
             response = client.send(client.build_request("GET", "/api/v1/live"), stream=True)
             assert response.status_code == 200
             clients.append((client, response))
-        bad(server.as_nobody.get("/api/v1/live"), 503)
+        bad(server.as_operator.get("/api/v1/live"), 503)
     finally:
         for client, response in clients:
             response.close()
             client.close()
     end = time.monotonic() + 10
     while True:  # who has left makes room
-        with server.as_nobody.stream("GET", "/api/v1/live") as response:
+        with server.as_operator.stream("GET", "/api/v1/live") as response:
             if response.status_code == 200:
                 break
         assert time.monotonic() < end
@@ -149,7 +153,7 @@ def test_so_many_may_listen(server: Server) -> None:
 
 
 def test_streams_end_with_the_server(tmp_path: Path) -> None:
-    with Server(tmp_path, workers=0) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+    with Server(tmp_path, workers=0) as server, server.client(server.token) as client:
         with listening(client) as events:
             begun = time.monotonic()
             assert server.stop() == 0

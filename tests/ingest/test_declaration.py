@@ -23,6 +23,7 @@ from wattseal.core.verify import verify
 from wattseal.ingest.declaration import Declaration
 from wattseal.ingest.receipt import Receipt
 from wattseal.log.bundle import build_bundle, record_bundle
+from wattseal.log.fsck import check_store
 from wattseal.log.releases import decision_of
 from wattseal.log.salts import SaltSource
 from wattseal.simulate.fleet import SimulatedMeter
@@ -318,4 +319,22 @@ def test_a_stranger_can_check_it(room: Room) -> None:
         words = [verdicts.authentic.word, verdicts.included.word, verdicts.complete.word]
         assert words == ["yes", "yes", "yes"], verdicts
     declared = verify(whole, parse_trust(TRUST, no_file)).authentic
-    assert any("declared a meter swap: a test" in fact for fact in declared.facts)
+    (fact,) = [fact for fact in declared.facts if "declared a meter swap" in fact]
+    assert fact.endswith("(import 1.014 to 0.0005 kWh): a test; the meter's rated 20 kW allow it")
+
+
+def test_a_declaration_beyond_the_rated_power_deceives_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator whose own server does not hold to the rating."""
+    room = Room(tmp_path)
+    monkeypatch.setattr("wattseal.ingest.gate.is_rated", lambda *_: True)
+    chain = begin(room, 1_000_000, 1_010_000)
+    room.declare(swap(1_000_000_000_000, 500))
+    room.submit(*(chain.read(1_500 + 1_000 * place) for place in range(3)))
+    room.flush()
+    with room.store.read() as read:
+        bundle = parse_bundle(build_bundle(read, path=PATH, from_s=NOW, to_s=NOW + 240))
+    answer = verify(bundle, parse_trust(TRUST, no_file)).authentic
+    assert (answer.word, "more than the meter's rated 20 kW allow" in answer.reason) == ("no", True)
+    report = check_store(room.store, room.guard.read(), SIGNER.verifier)
+    assert any("more energy than the meter's rating allows" in finding for finding in report.findings)
+    room.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from wattseal.ingest.live import MAX_LISTENERS, Live, LiveInterval, LiveReading
+from wattseal.ingest.live import MAX_LISTENERS, MAX_OF_ADDRESS, Live, LiveInterval, LiveReading
 
 
 def value(path: str, time_s: int) -> LiveReading:
@@ -33,11 +33,19 @@ def test_no_more_than_so_many_listen_and_all_end_with_the_server() -> None:
         live = Live()
         assert not live
         listeners = [live.listen(lambda _: False) for _ in range(MAX_LISTENERS)]
-        assert live.is_full
+        assert live.is_full(None)
+        # No stranger keeps them out, nor they a stranger; and one address does not take all of the strangers' places.
+        assert not live.is_full("192.0.2.1")
+        for place in range(MAX_OF_ADDRESS):
+            live.leave(listeners[place])
+            listeners[place] = live.listen(lambda _: False, "192.0.2.1")
+        assert live.is_full("192.0.2.1")
+        assert not live.is_full("192.0.2.2")
+        assert not live.is_full(None)
         live.leave(listeners[0])
         assert len(live) == MAX_LISTENERS - 1
         live.close()
-        assert live.is_full
+        assert live.is_full(None)
         assert await listeners[1].take(30) == await listeners[1].take(30) == []
         assert listeners[1].is_closed
 

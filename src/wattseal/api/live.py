@@ -10,14 +10,15 @@ from time import monotonic
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
+from wattseal.api.access_token import NOBODY
 from wattseal.api.answer import described
 from wattseal.api.problem import Problem
 from wattseal.api.query import Identifier
-from wattseal.api.services import AnyCaller, Here, Services
+from wattseal.api.services import AnyCaller, Here, Services, source_address, unauthorized
 from wattseal.core.units import kw_text, kwh_text, rfc3339
 from wattseal.ingest.live import Listener, LiveInterval, LiveReading, LiveValue, Wanted, live_reading
 from wattseal.log.port import BOUNDARY, DETAIL, Read
@@ -54,13 +55,16 @@ class LiveQuery(BaseModel):
     responses=described(None, "A stream of events that lasts up to 15 minutes; then connect again.", 401, 503)
     | {200: {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}}}},
 )
-async def get_live(here: Here, caller: AnyCaller, query: Annotated[LiveQuery, Query()]) -> Response:
+async def get_live(request: Request, here: Here, caller: AnyCaller, query: Annotated[LiveQuery, Query()]) -> Response:
     """Server-sent events: `reading` with power and registers, `interval` for what was reported as JSON.
 
     First the last value of each meter, then each new one within a second of its being stored. Who reads slowly gets
     the newest value of each meter and not all of them. Every 15 s without a value there is a comment.
     """
-    if here.ingest.live.is_full:
+    stranger = source_address(request) if caller is NOBODY else None
+    if stranger is not None and here.visible_meters(caller) == frozenset():
+        raise unauthorized("No meter here is public: live values need a token.")
+    if here.ingest.live.is_full(stranger):
         raise Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "busy",
@@ -77,7 +81,7 @@ async def get_live(here: Here, caller: AnyCaller, query: Annotated[LiveQuery, Qu
         )
 
     # From here on nothing is missed; what is read from the store below is older and gives way to it.
-    listener = here.ingest.live.listen(is_wanted)
+    listener = here.ingest.live.listen(is_wanted, stranger)
     try:
         last = await asyncio.to_thread(_last_values, here, is_wanted)
     except BaseException:

@@ -139,3 +139,9 @@ def parse_rfc3339(text: object, field: str) -> int:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def is_within_rating(energy_mwh: int, rated_mw: int, seconds: int) -> bool:
+    """Whether a meter of that rated power may have counted so much: with 10 % and 1 Wh to spare (reading.md §4.2)."""
+    # energy <= rated x seconds / 3600 x 11 / 10 + 1 Wh, without a division.
+    return (energy_mwh - 1_000) * 36_000 <= rated_mw * seconds * 11

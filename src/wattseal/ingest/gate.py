@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from wattseal.core.emlog import MAX_AVERAGE_POWER_MW
-from wattseal.core.units import MAX_ENERGY_MWH, SECONDS_PER_HOUR, kwh_text, rfc3339
+from wattseal.core.units import MAX_ENERGY_MWH, SECONDS_PER_HOUR, is_within_rating, kwh_text, rfc3339
 from wattseal.ingest.arrival import Arrival
 from wattseal.ingest.chain import (
     ADMITTED,
@@ -79,7 +79,7 @@ def _is_plainly_next(chain: Chain, arrival: Arrival, terms: Terms, received_s: i
         and imported >= chain.import_mwh
         and exported >= chain.export_mwh
         and energy_mwh <= MAX_ENERGY_MWH
-        and (not rated_mw or _is_within_rating(energy_mwh, rated_mw, since_s))
+        and (not rated_mw or is_within_rating(energy_mwh, rated_mw, since_s))
         and profile is None
     )
 
@@ -297,12 +297,7 @@ def _register_fell(chain: Chain, arrival: Arrival, _terms: Terms, _received_s: i
 
 def is_rated(energy_mwh: int, terms: Terms, seconds: int) -> bool:
     """Whether the meter can count so much in that time, as far as its rating is known."""
-    return not terms.rated_power_mw or _is_within_rating(energy_mwh, terms.rated_power_mw, seconds)
-
-
-def _is_within_rating(energy_mwh: int, rated_mw: int, seconds: int) -> bool:
-    # energy <= rated x seconds / 3600 x 11 / 10 + 1 Wh, without a division.
-    return (energy_mwh - 1_000) * 36_000 <= rated_mw * seconds * 11
+    return not terms.rated_power_mw or is_within_rating(energy_mwh, terms.rated_power_mw, seconds)
 
 
 def _impossible_rate(chain: Chain, arrival: Arrival, terms: Terms, _received_s: int, _stored: Stored) -> Verdict | None:

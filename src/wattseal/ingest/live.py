@@ -22,6 +22,9 @@ from wattseal.ingest.registry import Registry
 from wattseal.ingest.reported import Reported
 
 MAX_LISTENERS: Final = 100
+"""With a token; and as many without one."""
+MAX_OF_ADDRESS: Final = 8
+"""From one address without a token."""
 _POWER: Final = 8
 """Where parse_fields has the active power."""
 
@@ -67,8 +70,9 @@ def live_reading(path: str, cose: bytes) -> LiveReading:
 class Listener:
     """One who listens; it belongs to the event loop."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, stranger: str | None) -> None:
         self.wanted = wanted
+        self.stranger = stranger
         self._waiting: dict[str, LiveValue] = {}
         self._is_there = asyncio.Event()
         self.is_closed = False
@@ -108,14 +112,18 @@ class Live:
     def __len__(self) -> int:
         return len(self._listeners)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no more may listen."""
-        return self._is_closed or len(self._listeners) >= MAX_LISTENERS
+    def is_full(self, stranger: str | None) -> bool:
+        """Whether no more may listen: of those with a token (None), or of strangers, by their address.
 
-    def listen(self, wanted: Wanted) -> Listener:
+        Apart, so that no stranger keeps an operator or a tenant out.
+        """
+        alike = [one for one in self._listeners if (one.stranger is None) == (stranger is None)]
+        of_address = 0 if stranger is None else sum(one.stranger == stranger for one in alike)
+        return self._is_closed or len(alike) >= MAX_LISTENERS or of_address >= MAX_OF_ADDRESS
+
+    def listen(self, wanted: Wanted, stranger: str | None = None) -> Listener:
         """Begin to listen; end it with `leave`. Look at `is_full` first."""
-        listener = Listener(wanted)
+        listener = Listener(wanted, stranger)
         self._listeners.add(listener)
         return listener
 

@@ -30,7 +30,7 @@ from wattseal.core.registry import (
 )
 from wattseal.core.sorted_map import MapRoot, map_root
 from wattseal.core.statement import DECISION, parse_decision, parse_import
-from wattseal.core.units import kwh_text
+from wattseal.core.units import is_within_rating, kwh_text
 from wattseal.log.amendments import (
     SUPERSESSION,
     TOMBSTONE,
@@ -116,6 +116,7 @@ class Audit:
         self._is_sum_known = True
         self._disclosed: dict[str, bool] = {}
         """The meters that are disclosed now, by path, and whether each is a producer."""
+        self._rated_mw: dict[str, int | None] = {}
         self._registry: dict[bytes, bytes] = {}
         self._root: MapRoot | None = None
         self._closed = _Closed()
@@ -169,6 +170,7 @@ class Audit:
         if entry in self._watched:
             self._amended[entry] = record
             self._in_batch.add(entry)
+        self._check_rating(index, path, record)
         if entry in self._superseded:
             return
         kind = record.evidence.kind
@@ -188,11 +190,20 @@ class Audit:
         if fault is not None:
             self._findings.bad(fault, index)
 
+    def _check_rating(self, index: int, path: str, record: Record) -> None:
+        """What an operator declared is bounded by what the log says of the meter; the gate bounds all else."""
+        rated_mw = self._rated_mw.get(path)
+        if record.evidence.kind != "operator" or record.evidence.source is None or rated_mw is None:
+            return
+        if not is_within_rating(max(record.energy_mwh, record.export_mwh), rated_mw, record.end_s - record.start_s):
+            self._findings.bad("what was declared gives it more energy than the meter's rating allows", index)
+
     def _registration(self, index: int, value: Signer | DeviceKey | Meter | Tariff, entry: bytes) -> None:
         self._findings.count("registrations")
         self._registry[map_key(value.registry_name)] = entry
         self._root = None
         if isinstance(value, Meter):
+            self._rated_mw[value.path] = value.rated_power_mw
             self._disclosed.pop(value.path, None)
             if value.disclosed:
                 self._disclosed[value.path] = value.role == "production"

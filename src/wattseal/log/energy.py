@@ -161,6 +161,8 @@ def _bucket(days: LocalDays, by_time: str | None, at: int) -> tuple[str | None, 
     today = day.date
     if by_time == DAY:
         return today.isoformat(), day.end_s
+    if (today.year, today.month) >= (date.max.year, 12 if by_time == "month" else 1):
+        return today.isoformat()[: 7 if by_time == "month" else 4], None  # the calendar ends
     if by_time == "month":
         following = date(today.year + today.month // 12, today.month % 12 + 1, 1)
         return today.isoformat()[:7], days.start_of(following)

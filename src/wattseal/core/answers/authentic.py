@@ -49,8 +49,9 @@ class _Check:
         self._bundle, self._contents, self._registry = bundle, contents, registry
         self._trail = Trail()
         signers = Signers(registry)
-        self._devices = DeviceEvidence(contents, KeyRing(bundle, trust, registry), self._trail)
-        self._declared = DeclaredEvidence(bundle, self._devices, signers, self._trail)
+        ring = KeyRing(bundle, trust, registry)
+        self._devices = DeviceEvidence(contents, ring, self._trail)
+        self._declared = DeclaredEvidence(bundle, self._devices, ring, signers, self._trail)
         self._released = ReleasedEvidence(bundle, self._devices, signers, self._trail)
         self._imports = ImportEvidence(bundle, signers, self._trail)
         self._reports = ReportedEvidence(bundle, signers, self._trail)

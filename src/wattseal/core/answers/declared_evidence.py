@@ -6,6 +6,7 @@ import hashlib
 from typing import NamedTuple
 
 from wattseal.core.answers.device_evidence import DeviceEvidence
+from wattseal.core.answers.key_ring import KeyRing
 from wattseal.core.answers.once import Once
 from wattseal.core.answers.signers import Signers
 from wattseal.core.answers.trail import Trail
@@ -15,6 +16,7 @@ from wattseal.core.emlog import Record
 from wattseal.core.entry import Slots
 from wattseal.core.refusal import Refusal
 from wattseal.core.statement import statement_text
+from wattseal.core.units import is_within_rating, kw_text, kwh_text
 
 
 class _Opened(NamedTuple):
@@ -28,7 +30,8 @@ class _Opened(NamedTuple):
 class DeclaredEvidence:
     """Checks records against the statements and readings of a bundle; each statement is opened once."""
 
-    def __init__(self, bundle: Bundle, devices: DeviceEvidence, signers: Signers, trail: Trail) -> None:
+    def __init__(self, bundle: Bundle, devices: DeviceEvidence, ring: KeyRing, signers: Signers, trail: Trail) -> None:
+        self._ring = ring
         self._path, self._devices, self._signers, self._trail = bundle.path, devices, signers, trail
         self._by_entry = {statement.leaf.entry.hex(): statement for statement in bundle.statements}
         self._statements = Once(self._open)
@@ -51,8 +54,20 @@ class DeclaredEvidence:
             raise Refusal("status", "must be gap: nobody read the end of the register before its reset")
         simulated = self._devices.check(record, leaf, opened.declared)
         self._trail.used.add(opened.declared.entry)
-        self._trail.vouchers.add(opened.voucher)
+        self._trail.vouchers.add(f"{opened.voucher}; {self._bound(record)}")
         return simulated or opened.simulated
+
+    def _bound(self, record: Record) -> str:
+        """What bounds the energy that only the operator's word stands for; Refusal where it is beyond that."""
+        meter = self._ring.meter
+        if meter is None or meter.valid_from_s > record.start_s:
+            return "the rated power that held then is not in this file"
+        if meter.rated_power_mw is None:
+            return "no rated power of the meter bounds it"
+        most = max(record.energy_mwh, record.export_mwh)
+        if not is_within_rating(most, meter.rated_power_mw, record.end_s - record.start_s):
+            raise Refusal("energy_kwh", f"is more than the meter's rated {kw_text(meter.rated_power_mw)} kW allow")
+        return f"the meter's rated {kw_text(meter.rated_power_mw)} kW allow it"
 
     def _open(self, source: str) -> _Opened:
         statement = self._by_entry.get(source)
@@ -63,5 +78,13 @@ class DeclaredEvidence:
             raise Refusal("statements", "the note is not the one that the discontinuity's entry commits to")
         text = statement_text(SCHEMA, statement.leaf.body)
         signer = self._signers.open(statement.note, said.operator, "operator", text)
-        voucher = f"operator {said.operator} declared {WORDS[said.kind]}: {said.reason}"
+        shown = ", ".join(
+            f"{name} {kwh_text(before)} to {kwh_text(after)} kWh"
+            for name, before, after in (
+                ("import", said.import_before_mwh, said.import_after_mwh),
+                ("export", said.export_before_mwh, said.export_after_mwh),
+            )
+            if before or after
+        )
+        voucher = f"operator {said.operator} declared {WORDS[said.kind]} ({shown}): {said.reason}"
         return _Opened(Declared(said, bytes.fromhex(source)), signer.simulated, voucher)
