@@ -124,6 +124,12 @@ def test_the_databases_language_does_not_matter(
     assert move(folder, source, url.replace("/postgres?", "/english?")).is_new
 
 
+def test_fsck_says_where_a_log_went(folder: Path, source: SqliteStore, url: str) -> None:
+    move(folder, source, url)
+    report = check_store(source, guard_of(folder), SIGNER.verifier)
+    assert "this store was left: the log goes on in the new place" in report.notes
+
+
 def test_it_moves_once(folder: Path, source: SqliteStore, url: str, postgres: PostgresServer) -> None:
     move(folder, source, url)
     with pytest.raises(Refusal, match="was moved to the new place before"):

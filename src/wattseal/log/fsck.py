@@ -18,7 +18,7 @@ from wattseal.log.amendments import SUPERSESSION, TOMBSTONE, Supersession, parse
 from wattseal.log.attestation_check import check_attestations
 from wattseal.log.audit import Audit
 from wattseal.log.export_check import ExportCheck
-from wattseal.log.port import ENTRY_TILES, EntryRow, Read, Store
+from wattseal.log.port import ENTRY_TILES, MOVED_TO, EntryRow, Read, Store
 from wattseal.log.reading_check import ReadingCheck
 from wattseal.log.report import Findings, Progress, Report
 from wattseal.log.rollup_check import check_rollups
@@ -88,6 +88,8 @@ class _StoreCheck:
             if progress is not None:
                 progress(last, total)
         self._findings.count("entries", size)
+        if (moved := self._read.meta(MOVED_TO)) is not None:
+            self._findings.note(f"this store was left: the log goes on in {moved.decode(errors='replace')}")
         self._tree.finish(is_exact=True)
         if len(self._read.tile(ENTRY_TILES, size // WIDTH) or b"") > size % WIDTH * HASH_BYTES:
             self._findings.bad(f"the entry tiles hold more than the {size} entries that have rows", size)
