@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 from gmqtt import Client  # type: ignore[import-untyped]
-from gmqtt.mqtt.constants import MQTTCommands, MQTTv50  # type: ignore[import-untyped]
 from gmqtt.mqtt.connection import MQTTConnection  # type: ignore[import-untyped]
+from gmqtt.mqtt.constants import MQTTCommands, MQTTv50  # type: ignore[import-untyped]
 from gmqtt.mqtt.handler import MQTTConnectError  # type: ignore[import-untyped]
 
 from wattseal.ingest.mqtt_broker import Broker
