@@ -31,6 +31,8 @@ _AT_ONCE: Final = 8
 """Batches under way: the workers examine some while the writer makes others durable."""
 _FIRST_WAIT_MS: Final = 500
 _LONGEST_WAIT_MS: Final = 30_000
+STABLE_S: Final = 10
+"""A link that lived so long was a good one: only then is the next wait a short one again."""
 _STOP_MS: Final = 8_000
 _log = structlog.get_logger()
 
@@ -82,6 +84,8 @@ class Receiver:
         self._is_paused = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeping: asyncio.Task[None] | None = None
+        self._said: list[str] = []
+        """Lines of the log since the last good link: each is written once, and not with every attempt."""
 
     @property
     def waiting(self) -> int:
@@ -131,9 +135,13 @@ class Receiver:
             link = Link(broker, self._received, version)
             try:
                 await link.open()
-                wait_ms = _FIRST_WAIT_MS
                 self._opened(link)
-                await asyncio.wait({link.lost})  # not `await link.lost`: cancelled, it would take the future with it
+                # Not `await link.lost`: cancelled, it would take the future with it.
+                await asyncio.wait({link.lost}, timeout=STABLE_S)
+                if not link.lost.done():
+                    wait_ms = _FIRST_WAIT_MS
+                    self._settled(link)
+                    await asyncio.wait({link.lost})
                 why = link.lost.result()
             except OldProtocol:
                 version = MQTTv311
@@ -159,13 +167,21 @@ class Receiver:
         status, now_s = self.status, _now_s()
         if status.connections and not link.is_session_present and link.session_s:
             status.sessions_lost += 1
-            _log.warning("mqtt", detail="the broker has lost our session, and what it kept in it for us")
+            self._say("the broker has lost our session, and what it kept in it for us")
         status.connected_s, status.lost_s, status.fault = now_s, None, None
         status.connections += 1
         self._link = link
         self.connected.set()
         self._submit()  # a session's messages come before the answer to the subscription
-        _log.info("mqtt", detail=f"connected to {link.words}")
+        self._say(f"connected to {link.words}", _log.info)
+
+    def _settled(self, link: Link) -> None:
+        """The link is a good one. The log's last line shall not be a fault that is over."""
+        line = f"connected to {link.words}"
+        said, self._said = self._said, []
+        if said[-1] != line:
+            self._say(line, _log.info)
+        self._said = []
 
     def _closed(self) -> None:
         if self._link is not None:
@@ -175,9 +191,13 @@ class Receiver:
         self._link, self._fresh, self._waiting, self._is_paused = None, [], 0, False
 
     def _tell(self, why: str) -> None:
-        if why != self.status.fault:
-            _log.warning("mqtt", detail=why)
+        self._say(why)
         self.status.fault = why
+
+    def _say(self, line: str, write: Callable[..., object] = _log.warning) -> None:
+        if line not in self._said:
+            self._said.append(line)
+            write("mqtt", detail=line)
 
     # --- Messages ---------------------------------------------------------------------------------------------------
 
