@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
-from tests.ingest.room import NOW, OPERATOR, Room, fields, meter, signed
+from tests.ingest.room import NOW, OPERATOR, Room, fields, interval, meter, signed
+from wattseal.cli.quarantine import WORDS
 from wattseal.core.note import open_note
 from wattseal.core.reading import parse_envelope
 from wattseal.core.refusal import Refusal
 from wattseal.core.statement import parse_decision, statement_text
+from wattseal.ingest.decision import released_digests
+from wattseal.ingest.releasable import RELEASABLE, check_releasable
 from wattseal.log.releases import decision_of
 from wattseal.log.salts import SaltSource
 from wattseal.simulate.fleet import SimulatedMeter
@@ -131,19 +135,97 @@ def test_a_release_lets_held_readings_go(room: Room) -> None:
     room.enrol(source)
     room.clock.now_s = NOW + 600
     first = source.read(NOW)
-    broken = signed(source, source.read(NOW + 60), prev=bytes(32))
-    after = signed(source, source.read(NOW + 120), prev=parse_envelope(broken).digest)
-    receipts = room.submit(first, broken, after)
-    assert [receipt.reason or receipt.outcome for receipt in receipts] == ["admitted", "broken-chain", "held"]
-    room.decide(receipts[1].log_id or b"", "release")
+    much = signed(source, source.read(NOW + 120), seq=2, import_mwh=fields(first).import_mwh + 50_000_000)
+    assert [receipt.outcome for receipt in room.submit(first, much)] == ["admitted", "held"]
+    room.tick(900)
+    after = signed(source, much, seq=3, prev=parse_envelope(much).digest, time_s=NOW + 180)
+    assert room.submit(after)[0].outcome == "held"
+    with room.store.read() as read:
+        quarantined = read.entries_of_schema("quarantine-1")[0]
+    room.decide(quarantined.entry_id, "release")
     assert [record.evidence.kind for record in room.records()] == ["operator", "operator"]
 
 
-def test_a_reading_of_an_unknown_meter_stays_aside(room: Room) -> None:
+def broken_after(first: bytes) -> dict[str, dict[str, object]]:
+    """What makes the reading after `first` one that no verifier can follow, by the reason of its quarantine."""
+    return {
+        "unknown-meter": {"meter_id": "other"},
+        "wrong-serial": {"serial": b"other"},
+        "key-not-valid-then": {"time_s": NOW - 200_000},
+        "clock-impossible": {"time_s": NOW + 1_000_000},
+        "clock-backwards": {"time_s": NOW},
+        "equivocation": {"seq": fields(first).seq, "import_mwh": 5},
+        "broken-chain": {"prev": bytes(32)},
+    }
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "unknown-meter",
+        "wrong-serial",
+        "key-not-valid-then",
+        "clock-impossible",
+        "clock-backwards",
+        "equivocation",
+        "broken-chain",
+    ],
+)
+def test_what_nobody_could_verify_is_not_released(room: Room, reason: str) -> None:
     source = meter()
     room.enrol(source)
-    item = signed(source, source.read(NOW), meter_id="other")
-    receipt = room.submit(item)[0]
-    room.decide(receipt.log_id or b"", "release")
-    assert room.records() == []
-    assert room.sequencer.halted is None
+    room.clock.now_s = NOW + 600
+    first = source.read(NOW)
+    receipts = room.submit(first, signed(source, source.read(NOW + 60), **broken_after(first)[reason]))
+    assert receipts[1].reason == reason
+    size = len(room.schemas())
+    with pytest.raises(Refusal) as refused:
+        room.decide(receipts[1].log_id or b"", "release")
+    assert (refused.value.field, refused.value.reason) == ("decision", f"must not be release: {RELEASABLE[reason]}")
+    assert (len(room.schemas()), room.sequencer.halted) == (size, None)
+    room.decide(receipts[1].log_id or b"", "reject")
+    room.check()
+
+
+def test_a_replay_is_not_released(room: Room) -> None:
+    source = meter()
+    early = source.read(NOW)
+    room.enrol(source)
+    room.clock.now_s = NOW + 600
+    room.submit(source.read(NOW + 60))
+    receipt = room.submit(early)[0]
+    assert receipt.reason == "replay"
+    with pytest.raises(Refusal):
+        room.decide(receipt.log_id or b"", "release")
+
+
+def test_what_is_counted_already_is_not_released(room: Room) -> None:
+    """Its reading is in the chain as it is, with or without a restart: a release could only change its records."""
+    room.clock.now_s = NOW + 600
+    room.report(interval(NOW, NOW + 60, site_id="site", iot_device_id="device-m1", meter_id="m1"))
+    source = meter()
+    room.enrol(source)
+    receipts = room.submit(*(source.read(NOW + 60 * place) for place in range(2)))
+    assert receipts[1].reason == "overlap"
+    with pytest.raises(Refusal):
+        room.decide(receipts[1].log_id or b"", "release")
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_did_not_join_is_not_released(room: Room, *, restarts: bool) -> None:
+    _, _, subject = with_a_fall(room, then=1)
+    room.decide(subject, "release")
+    if restarts:
+        room.restart()
+    with room.store.read() as read:
+        assert released_digests(read) == set()
+
+
+def test_each_reason_can_be_released_or_says_why_not() -> None:
+    assert set(RELEASABLE) == set(WORDS)
+    pages = [Path(__file__).parents[2] / "docs" / page for page in ("operate/doubtful-data.md", "spec/reading.md")]
+    for page in pages:
+        text = page.read_text()
+        assert [reason for reason in RELEASABLE if f"`{reason}`" not in text] == []
+    with pytest.raises(Refusal):
+        check_releasable("some-reason-of-a-later-version")

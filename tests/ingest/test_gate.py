@@ -298,13 +298,13 @@ def test_a_lookup_is_needed_where_something_may_be_stored() -> None:
 
 def test_a_released_reading_joins_only_as_the_latest() -> None:
     fell = judged(AT_5, arrival(5, None, 0)).chain
-    verdict = gate.judge_released(fell, arrival(5, None, 0))
+    verdict = gate.judge_released(fell, arrival(5, None, 0), TERMS, NOW)
     assert verdict is not None
     assert (verdict.outcome, verdict.chain.import_mwh, verdict.bridged) == ("admitted", 0, True)
-    assert gate.judge_released(judged(fell, arrival(6)).chain, arrival(5, None, 0)) is None
-    assert gate.judge_released(AT_5, arrival(5, NOW + 240)) is None
-    assert gate.judge_released(AT_5, arrival(3, NOW + 900, digest=digest("x"))) is None
-    assert gate.judge_released(NO_CHAIN, arrival(3)) is not None
+    assert gate.judge_released(judged(fell, arrival(6)).chain, arrival(5, None, 0), TERMS, NOW) is None
+    assert gate.judge_released(AT_5, arrival(5, NOW + 240), TERMS, NOW) is None
+    assert gate.judge_released(AT_5, arrival(3, NOW + 900, digest=digest("x")), TERMS, NOW) is None
+    assert gate.judge_released(NO_CHAIN, arrival(3), TERMS, NOW) is not None
 
 
 def test_a_record_never_holds_more_than_it_can_carry() -> None:

@@ -11,11 +11,13 @@ import pytest
 
 from tests.ingest.room import NOW, ORIGIN, SIGNER, Room, fields, meter, signed
 from wattseal.core.bundle import parse_bundle
+from wattseal.core.reading import Sample, parse_envelope
 from wattseal.core.statement import DECISION, QUARANTINE
 from wattseal.core.trust import parse_trust
 from wattseal.core.verdict import Answer
 from wattseal.core.verify import verify
-from wattseal.log.bundle import build_bundle
+from wattseal.ingest.releasable import RELEASABLE
+from wattseal.log.bundle import build_bundle, record_bundle
 
 PATH = "site/device-m1/m1"
 TRUST = f'version = 1\n[[log]]\norigin = "{ORIGIN}"\nvkey = "{SIGNER.verifier.vkey}"\n'
@@ -47,6 +49,32 @@ def authentic(document: dict[str, Any]) -> Answer:
     data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     verdicts = verify(parse_bundle(data), parse_trust(TRUST, lambda _: b""))
     return verdicts.authentic
+
+
+@pytest.mark.parametrize("reason", [reason for reason, why_not in RELEASABLE.items() if why_not is None])
+def test_whatever_may_be_released_can_be_verified(room: Room, reason: str) -> None:
+    source = meter()
+    room.enrol(source)
+    room.clock.now_s = NOW + 600
+    first, second, third = (source.read(NOW + 60 * place) for place in range(3))
+    imported = fields(first).import_mwh
+    changes: dict[str, object] = {
+        "register-fell": {"import_mwh": 5},
+        "rate-impossible": {"import_mwh": imported + 50_000_000},
+        "profile-mismatch": {"profile": (Sample(60, 1, 0, 0),)},
+    }[reason]
+    odd = signed(source, second, **changes)
+    after = signed(source, third, prev=parse_envelope(odd).digest, import_mwh=fields(odd).import_mwh + 1_000)
+    receipt = room.submit(first, odd)[1]
+    assert receipt.reason == reason
+    room.decide(receipt.log_id or b"", "release")
+    assert room.submit(after)[0].outcome == "admitted"
+    room.check()
+    rows = room.rows()
+    assert "operator" in {row.kind for row in rows}
+    with room.store.read() as read:
+        answers = [authentic(json.loads(record_bundle(read, row))) for row in rows]
+    assert [answer.word for answer in answers] == ["yes"] * len(rows), answers
 
 
 def schema(statement: dict[str, Any]) -> object:

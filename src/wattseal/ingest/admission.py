@@ -100,7 +100,7 @@ class Round:
         if any(row.state in (BOUNDARY, DETAIL) for row in after):
             return []
         chain, current = before
-        verdict = gate.judge_released(chain, arrival)
+        verdict = gate.judge_released(chain, arrival, source.terms, self.now_s)
         if verdict is None:
             return []
         self._memory.mark_released(arrival.digest)
@@ -141,15 +141,16 @@ class Round:
             arrival = stored_arrival(row.cose)
             if row.state != SET_ASIDE_IN_CHAIN or (arrival.epoch, arrival.seq) <= (chain.epoch, chain.seq):
                 continue
-            verdict = gate.judge_again(chain, arrival, source.terms, row.received_s)
-            if verdict.outcome == ADMITTED and row.digest not in rejected:
+            verdict = gate.judge_again(chain, arrival, source.terms, row.received_s, rejected=row.digest in rejected)
+            if verdict.outcome == ADMITTED:
                 verdict, current, _ = self._place(source, chain, current, arrival, verdict)
-                self._set_state(source.chain_no, arrival, verdict)
                 admitted += [row.digest] if verdict.outcome == ADMITTED else []
-                chain = verdict.chain
-            else:
+                self._set_state(source.chain_no, arrival, verdict)
+            elif verdict.state == SET_ASIDE_IN_CHAIN:
                 current = grid.interrupt(current)
-                chain = gate.passed(chain, arrival)
+            else:  # its prev is not in the chain any more, and in it fsck would miss it
+                self._set_state(source.chain_no, arrival, verdict)
+            chain = verdict.chain
         self._standings.set(source.chain_no, self._release(source, chain, current))
         return admitted
 

@@ -14,13 +14,17 @@ from wattseal.ingest.admission import Round
 from wattseal.ingest.arrival import stored_arrival
 from wattseal.ingest.draft import Logged, statement_draft
 from wattseal.ingest.registry import pages
+from wattseal.ingest.releasable import check_releasable, reason_of
 from wattseal.log.port import SET_ASIDE, SET_ASIDE_IN_CHAIN, EntryRow, Read, SecretRow, Write
 from wattseal.log.releases import decision_key, decision_of
 from wattseal.log.salts import SaltSource
 
 
 def released_digests(read: Read) -> set[bytes]:
-    """The payload digests of all readings that a decision released: records that they bound are of kind `operator`."""
+    """The payload digests of the readings that joined by a release: records that they bound are of kind `operator`.
+
+    As `Round.join` marks them: not those that stayed aside, nor those in their chain without it (`overlap`).
+    """
     released = {
         decision.subject
         for decision in (parse_decision(row.body) for row in pages(read, DECISION))
@@ -29,7 +33,13 @@ def released_digests(read: Read) -> set[bytes]:
     if not released:
         return set()
     salts = SaltSource(read.secrets())
-    return {row.start_slot for row in pages(read, QUARANTINE) if salts.entry(row) in released}
+    return {
+        row.start_slot
+        for row in pages(read, QUARANTINE)
+        if salts.entry(row) in released
+        and reason_of(row.body) != "overlap"
+        and read.set_aside_by_digest(row.start_slot) is None
+    }
 
 
 def decide(
@@ -37,6 +47,7 @@ def decide(
 ) -> Logged:
     """Release or reject what the quarantine entry with that id set aside; Refusal if there is none or it was decided.
 
+    Or if its release would make records that nobody could verify (`releasable`).
     A rejected reading stays where it is, and its digest still satisfies the next prev if it did before.
     """
     row = work.tx.entry_by_id(subject)
@@ -48,6 +59,8 @@ def decide(
         raise Refusal("operator", f"{key.name} is not registered as an operator")
     if decision_of(work.tx, subject) is not None:
         raise Refusal("subject", "was decided already, and a decision stands")
+    if decision == "release":
+        check_releasable(reason_of(row.body))
     entry = SaltSource(work.tx.secrets()).entry(row)
     body = Decision(entry, decision, reason, work.now_s, key.name).body()
     parse_decision(body)

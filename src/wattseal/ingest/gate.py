@@ -103,23 +103,31 @@ def overflows(chain: Chain, arrival: Arrival, start: Arrival, shift: Shift | Non
     return _set_aside_in_chain(chain, arrival, "rate-impossible", detail)
 
 
-def judge_released(chain: Chain, arrival: Arrival) -> Verdict | None:
+def judge_released(chain: Chain, arrival: Arrival, terms: Terms, received_s: int) -> Verdict | None:
     """The verdict on a set-aside reading that an operator released: admitted, across whatever lies before it.
 
-    None where it must stay aside: something after it was admitted, or its time is not after the last admitted one.
+    None where it must stay aside: something after it was admitted, its time is not after the last admitted one, or
+    nobody could verify it, since what came meanwhile stands before it or its key is not valid at its time any more.
     """
+    if _key_not_valid(chain, arrival, terms, received_s, NOTHING_STORED) is not None:
+        return None
     is_latest = arrival.digest == chain.digest or (arrival.epoch, arrival.seq) > (chain.epoch, chain.seq)
-    if chain.epoch >= 0 and not (is_latest and arrival.time_s > chain.time_s):
+    if chain.epoch >= 0 and not (is_latest and arrival.time_s > chain.time_s and not _is_broken(chain, arrival)):
         return None
     return _admit(chain, arrival, bridged=True)
 
 
-def judge_again(chain: Chain, arrival: Arrival, terms: Terms, received_s: int) -> Verdict:
-    """The verdict on a set-aside successor, after what lies before it changed: by steps 6 and 10, as when it came."""
+def judge_again(chain: Chain, arrival: Arrival, terms: Terms, received_s: int, *, rejected: bool) -> Verdict:
+    """The verdict on a set-aside successor, after what lies before it changed: by steps 6 and 10, as when it came.
+
+    `rejected`: an operator decided about it, and it stays aside whatever it says.
+    """
     for check in (_impossible_clock, _key_not_valid, *CONTINUATION):
         verdict = check(chain, arrival, terms, received_s, NOTHING_STORED)
         if verdict is not None:
             return verdict
+    if rejected or _is_broken(chain, arrival):
+        return _set_aside_in_chain(chain, arrival, "broken-chain", "it does not follow what came before it meanwhile")
     return _admit(chain, arrival, bridged=not _is_successor(chain, arrival))
 
 
@@ -161,6 +169,11 @@ def next_release_s(chain: Chain, gap_hold_s: int) -> int | None:
 
 def _is_next(chain: Chain, arrival: Arrival) -> bool:
     return arrival.epoch == chain.epoch and arrival.seq == chain.seq + 1
+
+
+def _is_broken(chain: Chain, arrival: Arrival) -> bool:
+    """Whether it is next in order, but names another reading as the one before it."""
+    return _is_next(chain, arrival) and arrival.prev != chain.digest
 
 
 def _begins_next_epoch(chain: Chain, arrival: Arrival) -> bool:
