@@ -91,6 +91,9 @@ def test_the_commands(server: Server, wattseal: Command) -> None:
     shown = wattseal("quarantine", "show", fell["log_id"])
     assert "settled   meter-swap by" in shown
     assert fell["log_id"] not in wattseal("quarantine", "list")
+    assert "it cannot be released: a reading with another serial" in wattseal("quarantine", "show", bad_one["log_id"])
+    refused = wattseal("quarantine", "release", bad_one["log_id"], "--reason", "x", code=1)
+    assert "can never be verified; reject it" in refused
     rejected = wattseal("quarantine", "reject", bad_one["log_id"], "--reason", "another device")
     assert "rejected: wrong-serial" in rejected
     assert "stands" in wattseal("quarantine", "release", bad_one["log_id"], "--reason", "x", code=1)

@@ -50,7 +50,8 @@ def doubtful(source: SimulatedMeter, data: st.DataObject) -> list[bytes]:
         if items and data.draw(st.integers(0, 5)) == 0:
             twins.append(signed(source, item, import_mwh=register + 1))
         # A device that signs two readings for one place may go on from either.
-        items.append(twins.pop() if twins and data.draw(st.booleans()) else item)
+        goes_on_from_twin = bool(twins) and data.draw(st.integers(0, 1)) == 1
+        items.append(twins.pop() if goes_on_from_twin else item)
     return [*items, *twins]
 
 

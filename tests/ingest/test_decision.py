@@ -146,6 +146,38 @@ def test_a_release_lets_held_readings_go(room: Room) -> None:
     assert [record.evidence.kind for record in room.records()] == ["operator", "operator"]
 
 
+def test_what_follows_no_more_leaves_the_chain(room: Room) -> None:
+    """A device that booted twice and named the same reading both times: one of the two can follow it."""
+    source = meter()
+    room.enrol(source)
+    room.clock.now_s = NOW + 600
+    first = source.read(NOW)
+    start, boot = fields(first), source.read(NOW + 60)
+    much = signed(source, boot, epoch=start.epoch + 1, seq=0, prev=bytes(32), import_mwh=start.import_mwh + 50_000_000)
+    less = signed(
+        source,
+        boot,
+        epoch=start.epoch + 2,
+        seq=0,
+        prev=parse_envelope(first).digest,
+        time_s=NOW + 120,
+        import_mwh=start.import_mwh + 40_000_000,
+    )
+    assert [receipt.outcome for receipt in room.submit(first, much)] == ["admitted", "held"]
+    room.tick(900)
+    assert room.submit(less)[0].reason == "rate-impossible"
+    with room.store.read() as read:
+        subject = read.entries_of_schema("quarantine-1")[0].entry_id
+    room.decide(subject, "release")
+    assert [record.evidence.kind for record in room.records()] == ["operator"]
+    room.check()
+    room.restart()
+    after = signed(source, boot, epoch=start.epoch + 1, seq=1, prev=parse_envelope(much).digest, time_s=NOW + 180)
+    after = signed(source, after, import_mwh=start.import_mwh + 50_001_000)
+    assert room.submit(after)[0].outcome == "admitted"
+    room.check()
+
+
 def broken_after(first: bytes) -> dict[str, dict[str, object]]:
     """What makes the reading after `first` one that no verifier can follow, by the reason of its quarantine."""
     return {

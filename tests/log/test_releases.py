@@ -58,12 +58,12 @@ def test_whatever_may_be_released_can_be_verified(room: Room, reason: str) -> No
     room.clock.now_s = NOW + 600
     first, second, third = (source.read(NOW + 60 * place) for place in range(3))
     imported = fields(first).import_mwh
-    changes: dict[str, object] = {
+    changes: dict[str, dict[str, object]] = {
         "register-fell": {"import_mwh": 5},
         "rate-impossible": {"import_mwh": imported + 50_000_000},
         "profile-mismatch": {"profile": (Sample(60, 1, 0, 0),)},
-    }[reason]
-    odd = signed(source, second, **changes)
+    }
+    odd = signed(source, second, **changes[reason])
     after = signed(source, third, prev=parse_envelope(odd).digest, import_mwh=fields(odd).import_mwh + 1_000)
     receipt = room.submit(first, odd)[1]
     assert receipt.reason == reason

@@ -10,6 +10,7 @@ import typer
 from wattseal.cli.client import client
 from wattseal.cli.options import Config, Json, Server
 from wattseal.cli.table import show_table
+from wattseal.ingest.releasable import RELEASABLE
 
 app = typer.Typer(no_args_is_help=True, help="See what was set aside, and release or reject it.")
 
@@ -34,7 +35,10 @@ WORDS: Final = {
 """What each reason of docs/spec/reading.md §4.1 means."""
 _NEXT: Final = {
     "unknown-meter": "register the meter (`wattseal device meter`); what the device sends from then on counts",
-    "register-fell": "if the meter was swapped or began anew: `wattseal device swap`, `rollover` or `reset`",
+    "register-fell": (
+        "if the meter was swapped or began anew: `wattseal device swap`, `rollover` or `reset`; "
+        "after a release, nothing ever covers the time of the fall"
+    ),
     "overlap": "nothing, unless the records that cover its time are wrong",
     "equivocation": "ask whoever made the device; reject it, and keep it as evidence",
 }
@@ -110,8 +114,15 @@ def show(log_id: LogId, *, server: Server = None, config: Config = None, as_json
         said = decision["body"]
         lines.append(f"settled   {said.get('decision') or said.get('kind')} by {said['operator']}: {said['reason']}")
     elif item["state"] == "open":
-        lines.append(f"next      {_NEXT.get(reason, 'find out what happened; then release or reject it')}")
+        lines.append(f"next      {_next(reason)}")
     print("\n".join(lines))
+
+
+def _next(reason: str) -> str:
+    why_not = RELEASABLE.get(reason)
+    if reason in _NEXT or why_not is None:
+        return _NEXT.get(reason, "find out what happened; then release or reject it")
+    return f"it cannot be released: {why_not}"
 
 
 @app.command("release")
