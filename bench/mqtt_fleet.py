@@ -107,7 +107,8 @@ def _measured(folder: Path) -> Iterator[str]:  # noqa: PLR0915 - one measurement
     yield f"{DEVICES:,} devices connected, one reading in {PERIOD_S} s each, {MINUTES} min: {DEVICES / PERIOD_S:.0f}/s"
     yield (
         f"publish to durable: median {statistics.median(seen) * 1e3:.0f} ms,"
-        f" p99 {seen[int(len(seen) * 0.99)] * 1e3:.0f} ms, longest {seen[-1] * 1e3:.0f} ms, {worst_at}   (target: p99 below 1 s)"
+        f" p99 {seen[int(len(seen) * 0.99)] * 1e3:.0f} ms, longest {seen[-1] * 1e3:.0f} ms,"
+        f" {worst_at}   (target: p99 below 1 s)"
     )
     yield f"CPU per reading: broker {used[0]:.0f} µs, server and workers {used[1]:.0f} µs"
     yield "the server's memory: " + ", ".join(f"{size:.0f}" for size in memory) + " MB"

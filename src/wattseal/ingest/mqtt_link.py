@@ -240,7 +240,8 @@ class Link:
         unsent = self._transport.get_write_buffer_size()
         if self._is_held and not unsent:
             self._heard_ns = time.monotonic_ns()
-            connection._last_data_in = time.monotonic()  # noqa: SLF001 - not energy or money; gmqtt would close
+            # Else gmqtt would close the link, by this clock of its own.
+            connection._last_data_in = time.monotonic()  # noqa: SLF001 # not energy or money: a clock
         elif unsent < self._unsent:
             self._heard_ns = time.monotonic_ns()
         self._unsent = unsent
