@@ -101,7 +101,7 @@ class Round:
             return []
         chain, current = before
         verdict = gate.judge_released(chain, arrival, source.terms, self.now_s)
-        if verdict is None:
+        if verdict is None or (current is not None and gate.exceeds_declared(current, arrival, source.terms)):
             return []
         self._memory.mark_released(arrival.digest)
         fell = arrival.import_mwh < chain.import_mwh or arrival.export_mwh < chain.export_mwh

@@ -25,7 +25,7 @@ from wattseal.ingest.chain import (
     Terms,
     Verdict,
 )
-from wattseal.ingest.grid import Shift
+from wattseal.ingest.grid import Open, Shift
 from wattseal.ingest.late import contradiction
 from wattseal.log.port import DETAIL, HELD, LATE, SET_ASIDE, SET_ASIDE_IN_CHAIN
 
@@ -101,6 +101,16 @@ def overflows(chain: Chain, arrival: Arrival, start: Arrival, shift: Shift | Non
         return None
     detail = f"{kwh_text(energy_mwh)} kWh in a record of {seconds} s"
     return _set_aside_in_chain(chain, arrival, "rate-impossible", detail)
+
+
+def exceeds_declared(current: Open, arrival: Arrival, terms: Terms) -> bool:
+    """Whether a record across a declared discontinuity would hold more than its meter can count: none would verify."""
+    start, _, shift = current
+    if shift is None:
+        return False
+    imported_mwh = arrival.import_mwh - start.import_mwh + shift.import_mwh
+    exported_mwh = arrival.export_mwh - start.export_mwh + shift.export_mwh
+    return not is_rated(max(imported_mwh, exported_mwh), terms, arrival.time_s - start.time_s)
 
 
 def judge_released(chain: Chain, arrival: Arrival, terms: Terms, received_s: int) -> Verdict | None:
