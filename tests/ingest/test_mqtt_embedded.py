@@ -26,12 +26,17 @@ def test_readings_and_intervals_come_in(room: Room, caplog: pytest.LogCaptureFix
         async with embedded_broker(0) as port:
             assert time.monotonic() - start < 5
             async with receiving(room, port, mqtt5=False) as (receiver, _), publisher(port, old=True) as device:
+                # amqtt has been seen to lose what came in the moment after a subscription, on a busy machine.
+                for _ in range(20):
+                    device.publish("energy/PLANT-01/gw/MTR-001", b"{")
+                    await asyncio.sleep(0.2)
+                    if outcomes(receiver):
+                        break
                 for item in items:
                     device.publish("energy/site/device-m1/m1", item)
                 device.publish("energy/PLANT-01/gw/MTR-001", interval())
-                device.publish("energy/PLANT-01/gw/MTR-001", b"{")
-                expected = {"admitted": 31, "malformed": 1}
-                await until(lambda: outcomes(receiver) == expected, lambda: outcomes(receiver))
+                await until(lambda: outcomes(receiver).get("admitted") == 31, lambda: outcomes(receiver))
+                assert outcomes(receiver).keys() == {"admitted", "malformed"}
                 await until(lambda: receiver.waiting == 0)
                 assert receiver.status.connections == 1
 
