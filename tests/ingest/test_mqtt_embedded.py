@@ -26,7 +26,7 @@ def test_readings_and_intervals_come_in(room: Room, caplog: pytest.LogCaptureFix
         async with embedded_broker(0) as port:
             assert time.monotonic() - start < 5
             async with receiving(room, port, mqtt5=False) as (receiver, _), publisher(port, old=True) as device:
-                # Once, on a busy machine, nothing published at once came through in 20 s. Why is not known; it never came again.
+                # Once, on a busy machine, nothing that was published at once came through in 20 s; why is not known.
                 for _ in range(20):
                     device.publish("energy/PLANT-01/gw/MTR-001", b"{")
                     await asyncio.sleep(0.2)
