@@ -29,6 +29,8 @@ CHUNK: Final = 256
 """Readings that a worker takes at a time: enough to make the way cheap, few enough to share a request among all."""
 _KID: Final = slice(8, 24)
 """Where a well-formed reading has its kid (reading.md §1)."""
+_NICENESS: Final = 5
+"""The writer goes first: it is one thread, and where it waits for a processor every request waits with it."""
 _AHEAD: Final = 2
 """Chunks per worker that are under way; the second waits at its door. What comes meanwhile is put together."""
 
@@ -73,6 +75,7 @@ def examine_chunk(message: bytes) -> bytes:
 def _begin() -> None:
     # An interrupt at the terminal reaches every process; the server stops the workers when it is done with them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICENESS)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

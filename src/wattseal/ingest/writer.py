@@ -59,6 +59,7 @@ class Writer:
         self.reported = ReportedAdmission(gateway, self.enrolment, register=settings.register_reported)
         self.inbox: deque[InboxRow] = deque(maxlen=_INBOX_WAITING)
         """Any thread may add; written with the next transaction. What is lost with a crash was never acknowledged."""
+        self._rolled_up_s = 0
         self._closed_idx = 0 if last is None else last.last_idx + 1
         self._batch_since_s: int | None = None
         # Readings that were held before a restart may be due at once.
@@ -104,7 +105,10 @@ class Writer:
             elif self.inbox:
                 self._transact(lambda _: None)
             self._close_batch_if_due(now_s)
-            self._roll_up()
+            # Each step touches the hour and day of every meter in it: seldom and many at once costs a third.
+            if now_s != self._rolled_up_s or self._sequencer.next_idx - self._rollups.done >= WAITING:
+                self._rolled_up_s = now_s
+                self._roll_up()
         except (Halted, Starved):
             return  # the sequencer keeps the reason, and every job is told it
 
